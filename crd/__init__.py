@@ -1,0 +1,1 @@
+"""CRD's machinery: banks of embeddings, drawing of negatives, the contrast."""

@@ -1,0 +1,37 @@
+"""Reading the four arrays of a data set from an .npz file that may be damaged or not what it seems."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dataset.base import ARRAY_NAMES
+from helper.errors import UserError, one_line
+
+KEEPING = "np.savez(path, train_images=..., train_labels=..., test_images=..., test_labels=...)"
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays train_images, train_labels, test_images and test_labels of an .npz file.
+
+    Nothing in the file is executed: arrays of Python objects are refused. Raises UserError if the file is
+    damaged, truncated, not an .npz file, or lacks an array.
+    """
+    # A damaged archive fails in zipfile, zlib, or in the parser of the arrays' headers, each with errors of its
+    # own: whatever goes wrong while reading means the same to the user.
+    try:
+        content = np.load(path, allow_pickle=False)
+        names = set(content.files)
+        arrays = {name: content[name] for name in ARRAY_NAMES if name in names}
+        content.close()
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read ({one_line(error) or type(error).__name__}): allowed is an undamaged .npz file "
+            f"of plain arrays; copy or write it again with {KEEPING}"
+        ) from error
+    missing = [name for name in ARRAY_NAMES if name not in names]
+    if missing:
+        raise UserError(
+            f"{path} lacks {', '.join(missing)} (found: {', '.join(sorted(names)) or 'nothing'}): write it again "
+            f"with {KEEPING}"
+        )
+    return arrays

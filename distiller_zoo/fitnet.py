@@ -1,0 +1,84 @@
+"""Feature knowledge of one layer: a regressor turns the student's map into the teacher's."""
+
+import argparse
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distiller_zoo.base import Distiller, Example
+from helper.arguments import positive_int
+from helper.batch import Batch, Output
+from helper.errors import UserError
+from helper.precision import full_precision
+
+
+class HintLoss(nn.Module):
+    """Mean squared error between two maps of the same shape.
+
+    Romero et al.: "FitNets: Hints for Thin Deep Nets", 2015, equation 3.
+    """
+
+    def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
+        """Loss of the student's map (B, C, H, W) against the teacher's (B, C, H, W)."""
+        with full_precision(f_s.device.type):
+            return F.mse_loss(f_s.float(), f_t.float())
+
+
+class Regressor(nn.Module):
+    """Convolution to the teacher's channels and size, batch norm, ReLU.
+
+    student, teacher: shapes (B, C, H, W). Equal size: 1 x 1; the student's map twice as large: 3 x 3 with stride 2;
+    larger still: averaged down to the teacher's size, then 1 x 1; smaller by r: transposed, kernel 2r, stride r.
+    """
+
+    def __init__(self, student: tuple[int, ...], teacher: tuple[int, ...]):
+        super().__init__()
+        (_, c_s, size_s, _), (_, c_t, size_t, _) = student, teacher
+        self.pool: nn.Module = nn.Identity()
+        if size_s == 2 * size_t:
+            self.conv: nn.Module = nn.Conv2d(c_s, c_t, 3, stride=2, padding=1)
+        elif size_s >= size_t:
+            self.pool = nn.Identity() if size_s == size_t else nn.AdaptiveAvgPool2d(size_t)
+            self.conv = nn.Conv2d(c_s, c_t, 1)
+        else:
+            ratio = size_t // size_s
+            self.conv = nn.ConvTranspose2d(c_s, c_t, 2 * ratio, stride=ratio, padding=ratio // 2)
+        self.bn = nn.BatchNorm2d(c_t)
+
+    def forward(self, f_s: Tensor) -> Tensor:
+        """The student's map in the teacher's shape."""
+        return F.relu(self.bn(self.conv(self.pool(f_s))))
+
+
+class FitNet(Distiller):
+    """FitNets in one stage: the loss stands beside the others from the first epoch on."""
+
+    weight = 100.0
+    multiplier = 100.0
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        parser.add_argument(
+            "--hint_layer",
+            type=positive_int,
+            default=2,
+            metavar="N",
+            help="FitNet: which stage's map is compared, from 1 (default 2)",
+        )
+
+    def __init__(self, example: Example, args: argparse.Namespace):
+        super().__init__(example, args)
+        stages = min(len(example.student.features), len(example.teacher.features)) - 2
+        if not 1 <= args.hint_layer <= stages:
+            raise UserError(
+                f"--hint_layer {args.hint_layer} does not exist in both networks: allowed are 1 to {stages}"
+            )
+        self.layer = args.hint_layer
+        self.regressor = Regressor(
+            tuple(example.student.features[self.layer].shape),
+            tuple(example.teacher.features[self.layer].shape),
+        )
+        self.loss = HintLoss()
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        return self.loss(self.regressor(student.features[self.layer]), teacher.features[self.layer])

@@ -1,0 +1,75 @@
+"""Relation knowledge: distances and angles between the embeddings of a batch."""
+
+import argparse
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distiller_zoo.base import Distiller, Example
+from helper.arguments import non_negative_float
+from helper.batch import Batch, Output
+from helper.precision import full_precision
+
+EPSILON = 1e-12
+
+
+class RKDLoss(nn.Module):
+    """w_d * smooth-L1 of the relative pairwise distances + w_a * smooth-L1 of the cosines of all triplets' angles.
+
+    Park, Kim, Lu, Cho: "Relational Knowledge Distillation", 2019, equations 4 to 9. Distances are divided by their
+    mean over pairs of different images.
+    """
+
+    def __init__(self, w_d: float = 25.0, w_a: float = 50.0):
+        super().__init__()
+        self.w_d, self.w_a = w_d, w_a
+
+    def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
+        """Loss of the student's embeddings (B, D_s) against the teacher's (B, D_t), B at least 2."""
+        with full_precision(f_s.device.type):
+            student, teacher = f_s.float().flatten(1), f_t.float().flatten(1).detach()
+            distance = F.smooth_l1_loss(relative_distances(student), relative_distances(teacher))
+            angle = F.smooth_l1_loss(angle_cosines(student), angle_cosines(teacher))
+            return self.w_d * distance + self.w_a * angle
+
+
+def relative_distances(embeddings: Tensor) -> Tensor:
+    """Pairwise Euclidean distances (B, B) of embeddings (B, D), divided by their mean over pairs."""
+    squares = embeddings.square().sum(dim=1)
+    between = squares[:, None] + squares[None, :] - 2.0 * embeddings @ embeddings.T
+    different = 1.0 - torch.eye(len(embeddings), device=embeddings.device)
+    distances = between.clamp(min=EPSILON).sqrt() * different
+    return distances * (different.sum() / distances.sum())
+
+
+def angle_cosines(embeddings: Tensor) -> Tensor:
+    """Cosine of the angle at image i between images j and k, (B, B, B), of embeddings (B, D)."""
+    directions = F.normalize(embeddings[None, :, :] - embeddings[:, None, :], dim=2, eps=EPSILON)
+    return directions @ directions.transpose(1, 2)
+
+
+class RKD(Distiller):
+    """RKD on the pooled embeddings."""
+
+    weight = 1.0
+    multiplier = 1.0
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        parser.add_argument(
+            "--rkd_distance",
+            type=non_negative_float,
+            default=25.0,
+            help="RKD: weight of distances (default 25)",
+        )
+        parser.add_argument(
+            "--rkd_angle", type=non_negative_float, default=50.0, help="RKD: weight of angles (default 50)"
+        )
+
+    def __init__(self, example: Example, args: argparse.Namespace):
+        super().__init__(example, args)
+        self.loss = RKDLoss(args.rkd_distance, args.rkd_angle)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        return self.loss(student.features[-1], teacher.features[-1])

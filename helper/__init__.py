@@ -1,0 +1,1 @@
+"""What the scripts share: options, training loop, run folder, checkpoints, schedules, plots."""

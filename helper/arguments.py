@@ -1,0 +1,54 @@
+"""Types of flags: each turns a word into a number, or says in one line what is allowed."""
+
+import argparse
+import math
+
+
+def _number(text: str, kind: type, allowed: str) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
+    return value
+
+
+def positive_int(text: str) -> int:
+    """A whole number from 1."""
+    value = _number(text, int, "a whole number from 1")
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a whole number from 1")
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """A whole number from 0."""
+    value = _number(text, int, "a whole number from 0")
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is not a whole number from 0")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """A number above 0."""
+    value = _number(text, float, "a number above 0")
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{value:g} is not a number above 0")
+    return value
+
+
+def non_negative_float(text: str) -> float:
+    """A number from 0."""
+    value = _number(text, float, "a number from 0")
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value:g} is not a number from 0")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 up to, but not including, 1."""
+    value = _number(text, float, "a number from 0 to below 1")
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{value:g} is not a number from 0 to below 1")
+    return value

@@ -1,0 +1,153 @@
+"""Checkpoints: written whole or not at all, checked when read, and never able to run code."""
+
+import argparse
+import hashlib
+import io
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from helper.errors import UserError, one_line
+from helper.files import write_atomically
+from models import model_dict
+
+CHECKSUM = "sha256"
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of nested dicts and lists of tensors, numbers, strings, True, False and None."""
+    sha = hashlib.sha256()
+    _feed(sha, content)
+    return sha.hexdigest()
+
+
+def _feed(sha, content: Any) -> None:
+    if isinstance(content, Tensor):
+        flat = content.detach().cpu().contiguous().flatten()
+        sha.update(f"tensor {flat.dtype} {list(content.shape)} ".encode())
+        sha.update(flat.view(torch.uint8).numpy())
+    elif isinstance(content, Mapping):
+        sha.update(f"dict {len(content)} ".encode())
+        for key, value in content.items():
+            sha.update(repr(key).encode())
+            _feed(sha, value)
+    elif isinstance(content, (list, tuple)):
+        sha.update(f"list {len(content)} ".encode())
+        for value in content:
+            _feed(sha, value)
+    else:
+        sha.update(f"{content!r} ".encode())
+
+
+def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
+    """Write the content with a checksum of it; a kill at any moment leaves the old file or the new one.
+
+    Raises UserError when the folder cannot be written or the disk is full.
+    """
+    buffer = io.BytesIO()
+    torch.save({**content, CHECKSUM: digest(content)}, buffer)
+    write_atomically(Path(path), buffer.getvalue())
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU: tensors and plain values only, its checksum verified if it has one.
+
+    Raises UserError when the file is missing, damaged, no checkpoint, or holds code (which is not run).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}: give the path of a .pth file")
+    try:
+        # published checkpoints carry their settings as an argparse.Namespace, which only holds values
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if named := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise UserError(
+                f"{path} holds code or objects ({named[1]}), not just weights: it was not run; "
+                "ask its author for a file with tensors and plain values only"
+            ) from error
+        raise damaged(path, "it is cut off or no PyTorch checkpoint") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {one_line(error.strerror or error)}") from error
+    except Exception as error:  # a damaged archive fails in many ways: each means the same to the user
+        raise damaged(path, "it is cut off or no PyTorch checkpoint") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{path} holds a {type(content).__name__}: a checkpoint is a dict with a 'model' entry"
+        )
+    checksum = content.pop(CHECKSUM, None)
+    if checksum is not None and checksum != digest(content):
+        raise damaged(path, "its checksum does not match its content")
+    return content
+
+
+def damaged(path: Path, how: str) -> UserError:
+    """The error for a checkpoint that cannot be trusted."""
+    return UserError(f"{path} is damaged: {how}; remove it and use an older file, or fetch or train it again")
+
+
+def network_name(content: dict[str, Any], path: Path, model_name: str | None) -> str:
+    """The architecture of a checkpoint: its 'arch', else the given name, else its folder's '<name>_vanilla'."""
+    arch = content.get("arch")
+    if arch is not None and model_name is not None and arch != model_name:
+        raise UserError(
+            f"{path} holds a {arch}, not a {model_name}: leave --model_t out, or give another checkpoint"
+        )
+    name = arch or model_name
+    if name is None and path.parent.name.endswith("_vanilla"):
+        name = path.parent.name.removesuffix("_vanilla")
+    if name is None:
+        raise UserError(f"{path} does not say which network it holds: name it with --model_t")
+    if name not in model_dict:
+        raise UserError(f"{path}: unknown network {name!r}; the networks are {', '.join(model_dict)}")
+    return name
+
+
+def load_network(
+    path: str | Path, num_classes: int, model_name: str | None = None
+) -> tuple[nn.Module, str, dict[str, Any]]:
+    """The network of a checkpoint on the CPU, its name, and the checkpoint's content.
+
+    Raises UserError when the checkpoint is of another architecture or class count, damaged or missing.
+    """
+    path = Path(path)
+    content = read_checkpoint(path)
+    weights = content.get("model")
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise UserError(
+            f"{path} has no 'model' entry with a network's weights; it has {', '.join(map(str, content))}"
+        )
+    weights = {key.removeprefix("module."): value for key, value in weights.items()}
+    name = network_name(content, path, model_name)
+    network = model_dict[name](num_classes=num_classes)
+    load_strictly(network, weights, f"{path} ({name})", num_classes)
+    return network, name, content
+
+
+def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], what: str, num_classes: int) -> None:
+    """Load weights into the network; every name and shape must fit, else UserError says what does not."""
+    own = network.state_dict()
+    differing = [key for key in own if key in weights and own[key].shape != weights[key].shape]
+    missing = [key for key in own if key not in weights]
+    unexpected = [key for key in weights if key not in own]
+    classes = {weights[key].shape[0] for key in differing if own[key].shape[:1] == (num_classes,)}
+    if not missing and not unexpected and len(classes) == 1 and len(differing) <= 2:
+        raise UserError(
+            f"{what} was trained for {classes.pop()} classes, the data set has {num_classes}: "
+            "use a network trained on this data set"
+        )
+    if differing or missing or unexpected:
+        example = (missing + unexpected + differing)[0]
+        raise UserError(
+            f"{what} is of another architecture: {len(missing)} weights missing, {len(unexpected)} unknown, "
+            f"{len(differing)} of another shape (first: {example}); name its network with --model_t"
+        )
+    network.load_state_dict(weights)

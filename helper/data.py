@@ -1,0 +1,73 @@
+"""From the flags to the loaders of a run."""
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dataset import load_dataset
+from dataset.base import DataSet
+from dataset.loader import EvalLoader, TrainLoader
+from dataset.split import hold_out, stratified_indices
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set with what `--train_size` and `--val_split` make of its training images.
+
+    images, labels: the training part (n, S, S, 3), (n,); validation: the held-out part or None.
+    """
+
+    dataset: DataSet
+    images: np.ndarray
+    labels: np.ndarray
+    validation: tuple[np.ndarray, np.ndarray] | None
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the data set."""
+        return self.dataset.num_classes
+
+
+def load_data(args: argparse.Namespace) -> Data:
+    """The data that the flags ask for; UserError if it is not there, or cannot be divided as asked."""
+    dataset = load_dataset(args.dataset, args.data_folder)
+    images, labels = dataset.train_images, dataset.train_labels
+    if args.train_size is not None:
+        kept = stratified_indices(labels, args.train_size, seed=0)
+        images, labels = images[kept], labels[kept]
+    validation = None
+    if args.val_split:
+        kept, held_out = hold_out(labels, args.val_split, seed=args.seed)
+        validation = images[held_out], labels[held_out]
+        images, labels = images[kept], labels[kept]
+    return Data(dataset, images, labels, validation)
+
+
+def train_loader(data: Data, args: argparse.Namespace, device: torch.device, drop_last: bool) -> TrainLoader:
+    """The augmented training images, on the device."""
+    return TrainLoader(
+        data.images,
+        data.labels,
+        batch_size=args.batch_size,
+        device=device,
+        mean=data.dataset.mean,
+        std=data.dataset.std,
+        padding=data.dataset.padding,
+        flip=data.dataset.flip,
+        seed=args.seed,
+        drop_last=drop_last,
+    )
+
+
+def eval_loader(dataset: DataSet, images: np.ndarray, labels: np.ndarray, device: torch.device) -> EvalLoader:
+    """Images in order, unchanged, on the device."""
+    return EvalLoader(images, labels, device=device, mean=dataset.mean, std=dataset.std)
+
+
+def eval_loaders(data: Data, device: torch.device) -> tuple[EvalLoader, EvalLoader | None]:
+    """The test set, and the validation set if part of the training set is held out."""
+    test = eval_loader(data.dataset, data.dataset.test_images, data.dataset.test_labels, device)
+    validation = eval_loader(data.dataset, *data.validation, device) if data.validation else None
+    return test, validation

@@ -1,0 +1,45 @@
+"""How the commands speak to a user who asked for something that cannot be."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """One line for the user: what is wrong, what was found, what is allowed, what to do next."""
+
+
+class Diverged(UserError):
+    """A loss is not finite any more; the last good checkpoint stands."""
+
+
+class Interrupted(Exception):
+    """The user or the system asked the run to stop; its state is saved. The line says how to go on."""
+
+    def __init__(self, message: str, signal_number: int = signal.SIGINT):
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+def one_line(error: BaseException | str) -> str:
+    """The text of an error without its line breaks."""
+    return " ".join(str(error).split())
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a command: bad input ends with one line on standard error and exit status 2, a stop with 128 + signal."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except Interrupted as stop:
+        print(one_line(stop), file=sys.stderr)
+        sys.exit(128 + stop.signal_number)
+    except KeyboardInterrupt:
+        print("interrupted before the first step: nothing was saved", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

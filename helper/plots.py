@@ -1,0 +1,281 @@
+"""The pictures of one run, drawn from its metrics.csv and results.json into its folder `plots`."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from helper import plot_style as style
+from helper.errors import UserError, one_line
+
+Row = Mapping[str, Any]
+ENSEMBLE = "ensemble"
+TEXT_COLUMNS = ("student",)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.csv: numbers as float (`epoch` as int), empty cells as None.
+
+    Raises UserError when the file is missing or no metrics.csv.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                {name: _cell(name, text) for name, text in row.items() if name is not None}
+                for row in csv.DictReader(file)
+            ]
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {one_line(error.strerror or error)}; give the folder of a run"
+        ) from error
+    except (ValueError, csv.Error) as error:
+        raise UserError(
+            f"{path} is damaged: {one_line(error)}; run with --resume or leave this run out"
+        ) from error
+    if any(row.get("epoch") is None or row.get("student") is None for row in rows):
+        raise UserError(
+            f"{path} is no metrics.csv: it has no columns 'epoch' and 'student', or a row without them"
+        )
+    return rows
+
+
+def _cell(name: str, text: str | None) -> Any:
+    if text is None or text == "":
+        return None
+    if name in TEXT_COLUMNS:
+        return text
+    return int(text) if name == "epoch" else float(text)
+
+
+def number(value: Any) -> float:
+    """The value as a float; NaN, which matplotlib leaves out, for an empty cell."""
+    return math.nan if value is None or value == "" else float(value)
+
+
+def series(rows: Sequence[Row], student: str, column: str) -> tuple[list[int], list[float]]:
+    """Epochs and values of one student's column, cells without a finite number left out."""
+    pairs = [(int(row["epoch"]), number(row.get(column))) for row in rows if row["student"] == student]
+    pairs = sorted(pair for pair in pairs if math.isfinite(pair[1]))
+    return [epoch for epoch, _ in pairs], [value for _, value in pairs]
+
+
+def students_of(rows: Sequence[Row]) -> list[str]:
+    """The students' names in the order of the file, the ensemble last."""
+    names = list(dict.fromkeys(row["student"] for row in rows))
+    return sorted(names, key=lambda name: name == ENSEMBLE)
+
+
+def plot_run(folder: Path, rows: Sequence[Row], results: Mapping[str, Any] | None) -> list[Path]:
+    """Draw what the run has to show; the paths of the PNGs in `folder / "plots"`, none if there is no row yet.
+
+    rows: the columns of metrics.csv, numbers or None or ''. results: the content of results.json, or None before
+    the end of the run. Raises UserError when the folder cannot be written.
+    """
+    if not rows:
+        return []
+    drawn = {
+        "accuracy": accuracy_curves(rows, results),
+        "loss": loss_curves(rows, results),
+        "ensemble_weights": ensemble_weights(rows, results),
+        "online_weight": online_weights(rows, results),
+        "final_accuracy": final_accuracy(rows, results),
+    }
+    plots = Path(folder) / "plots"
+    return [style.save(figure, plots / f"{name}.png") for name, figure in drawn.items() if figure is not None]
+
+
+def headline(what: str, results: Mapping[str, Any] | None) -> str:
+    """A title that says which networks and data the figure is of, as far as known."""
+    if not results:
+        return what
+    models = list(dict.fromkeys(student["model"] for student in results["students"]))
+    teacher = results.get("teacher")
+    pair = f"{teacher['model']} → {', '.join(models)}" if teacher else ", ".join(models)
+    online = (results.get("ensemble") or {}).get("online")
+    details = ", ".join(str(part) for part in (results.get("dataset"), online) if part)
+    return f"{what}: {pair}" + (f" ({details})" if details else "")
+
+
+def teacher_accuracy(results: Mapping[str, Any] | None) -> float | None:
+    """The teacher's test accuracy in percent, if the run knows it."""
+    value = ((results or {}).get("teacher") or {}).get("test_acc")
+    return None if value is None else float(value)
+
+
+def curves(rows: Sequence[Row], quantity: str, title: str, y_label: str) -> tuple[Any, Any, list[Any]] | None:
+    """Train (dashed), validation (dotted) and test (solid) curves of `quantity`, 'loss' or 'acc', per student.
+
+    Figure, axes and the legend's entries, or None if there is nothing to draw.
+    """
+    names, lines, handles = students_of(rows), {"test": "-", "train": "--", "val": ":"}, []
+    palette, shapes = style.colours(names), style.markers(names)
+    present = {
+        part: [name for name in names if series(rows, name, f"{part}_{quantity}")[0]] for part in lines
+    }
+    if not any(present.values()):
+        return None
+    figure = style.figure()
+    axes = style.axes(figure, title, "Epoch", y_label)
+    every_epoch = [int(row["epoch"]) for row in rows]
+    shape_every = max(1, (max(every_epoch) - min(every_epoch)) // 8)
+    for part, line in lines.items():
+        for name in present[part]:
+            epochs, values = series(rows, name, f"{part}_{quantity}")
+            marker = shapes[name] if part == "test" or len(epochs) == 1 else ""
+            width, filled = (2.0, palette[name]) if part == "test" else (1.2, "white")
+            axes.plot(
+                epochs, values, line, color=palette[name], linewidth=width, marker=marker, markersize=5,
+                markevery=shape_every, markerfacecolor=filled,
+            )  # fmt: skip
+    shown = [name for name in names if any(name in present[part] for part in lines)]
+    handles += [style.key(style.label(name), palette[name], marker=shapes[name]) for name in shown]
+    words = {"test": "test", "train": "training", "val": "held out"}
+    handles += [
+        style.key(words[part], style.GREY, line, width=1.5) for part, line in lines.items() if present[part]
+    ]
+    style.epoch_axis(axes, every_epoch)
+    return figure, axes, handles
+
+
+def accuracy_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+    """Top-1 accuracy against epochs per student and ensemble, the teacher as a line across."""
+    drawn = curves(rows, "acc", headline("Accuracy", results), "Top-1 accuracy (%)")
+    if drawn is None:
+        return None
+    figure, axes, handles = drawn
+    teacher = teacher_accuracy(results)
+    if teacher is not None:
+        axes.axhline(teacher, color=style.INK, linewidth=1.3, linestyle="-.")
+        handles.append(style.key(f"teacher ({teacher:.2f})", style.INK, "-.", width=1.3))
+    style.legend(axes, handles)
+    return figure
+
+
+def loss_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+    """Loss against epochs per student and ensemble; on a logarithmic axis when the students' scales differ much."""
+    drawn = curves(rows, "loss", headline("Loss", results), "Loss (nats)")
+    if drawn is None:
+        return None
+    figure, axes, handles = drawn
+    values = [value for line in axes.get_lines() for value in line.get_ydata()]
+    if min(values) > 0 and max(values) > 20 * min(values):
+        axes.set_yscale("log")
+        axes.set_ylabel("Loss (nats, logarithmic)")
+    if any(series(rows, name, "train_loss")[0] for name in students_of(rows)):
+        handles.append(style.key("(training: weighted sum\nof all terms)", "none", width=0))
+    style.legend(axes, handles)
+    return figure
+
+
+def ensemble_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+    """Each student's weight in the fused logits against epochs; None for a run whose ensemble has no weights."""
+    names = [name for name in students_of(rows) if series(rows, name, "ensemble_weight")[0]]
+    if not names:
+        return None
+    figure = style.figure()
+    axes = style.axes(figure, headline("Ensemble weights", results), "Epoch", "Weight in the fused logits")
+    palette, shapes = style.colours(names), style.markers(names)
+    for name in names:
+        epochs, values = series(rows, name, "ensemble_weight")
+        axes.plot(
+            epochs, values, color=palette[name], linewidth=2, marker=shapes[name], markersize=5,
+            markevery=max(1, len(epochs) // 8), label=style.label(name),
+        )  # fmt: skip
+    axes.axhline(
+        1 / len(names), color=style.GREY, linestyle=":", linewidth=1.3, label=f"equal (1/{len(names)})"
+    )
+    style.epoch_axis(axes, [int(row["epoch"]) for row in rows])
+    top = max(max(series(rows, name, "ensemble_weight")[1]) for name in names)
+    axes.set_ylim(0, min(1.02, max(top * 1.15, 1.3 / len(names))))
+    style.legend(axes)
+    return figure
+
+
+def online_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+    """The weight of the online loss against epochs; None for a run without an online loss."""
+    by_epoch = {int(row["epoch"]): number(row.get("online_weight")) for row in rows}
+    by_epoch |= {epoch: w for row in rows for epoch in [int(row["epoch"])]
+                 if math.isfinite(w := number(row.get("online_weight")))}  # fmt: skip
+    values = {epoch: weight for epoch, weight in sorted(by_epoch.items()) if math.isfinite(weight)}
+    if not any(weight > 0 for weight in values.values()):
+        return None
+    return schedule_figure(
+        list(values), list(values.values()), headline("Weight of the online loss", results)
+    )
+
+
+def schedule_figure(epochs: Sequence[int], weights: Sequence[float], title: str) -> Any:
+    """A weight that is constant within an epoch, as steps; the offline loss has what is left to 1.
+
+    epochs from 1.
+    """
+    figure = style.figure(6.6, 3.8)
+    axes = style.axes(figure, title, "Epoch", "Weight w (offline loss: 1 − w)")
+    axes.stairs(
+        weights, [*(e - 0.5 for e in epochs), epochs[-1] + 0.5], color=style.BLUE, linewidth=2, baseline=None
+    )
+    axes.stairs(
+        weights, [*(e - 0.5 for e in epochs), epochs[-1] + 0.5], color=style.BLUE, alpha=0.12, fill=True
+    )
+    style.epoch_axis(axes, epochs)
+    axes.set_ylim(0, max(weights) * 1.12)
+    for place, across in ((0, "left"), (-1, "right")):
+        axes.annotate(
+            f"{weights[place]:.3g}", (epochs[place], weights[place]), xytext=(0, 5), textcoords="offset points",
+            fontsize=9, color=style.INK, ha=across,
+        )  # fmt: skip
+    return figure
+
+
+def final_accuracies(
+    rows: Sequence[Row], results: Mapping[str, Any] | None
+) -> list[tuple[str, float, float]]:
+    """(name, last, best) test accuracy in percent of students and ensemble, from the results, else from the rows."""
+    if results:
+        found = [(s["name"], s.get("test_acc_last"), s.get("test_acc_best")) for s in results["students"]]
+        if ensemble := results.get("ensemble"):
+            found.append((ENSEMBLE, ensemble.get("test_acc_last"), ensemble.get("test_acc_best")))
+    else:
+        tests = {name: series(rows, name, "test_acc")[1] for name in students_of(rows)}
+        found = [(name, values[-1], max(values)) for name, values in tests.items() if values]
+    finals = [(name, number(last), number(best)) for name, last, best in found]
+    return [final for final in finals if math.isfinite(final[1]) and math.isfinite(final[2])]
+
+
+def final_accuracy(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+    """Bars of the last and the best epoch's accuracy per student and ensemble, the teacher as a line across."""
+    finals, teacher = final_accuracies(rows, results), teacher_accuracy(results)
+    if not finals:
+        return None
+    figure = style.figure(max(5.2, 2.6 + 1.15 * len(finals)), 4.2)
+    axes = style.axes(figure, headline("Final accuracy", results), "", "Top-1 accuracy on the test set (%)")
+    axes.grid(False, axis="x")
+    palette = style.colours([name for name, _, _ in finals])
+    for place, (name, last, best) in enumerate(finals):
+        for shift, value, alpha in ((-0.2, last, 0.45), (0.2, best, 1.0)):
+            axes.bar(place + shift, value, 0.38, color=palette[name], alpha=alpha)
+            axes.annotate(
+                f"{value:.1f}", (place + shift, value), xytext=(0, 3), textcoords="offset points", ha="center",
+                fontsize=9, color=style.INK,
+            )  # fmt: skip
+    axes.set_xticks(range(len(finals)), [style.label(name) for name, _, _ in finals])
+    every = [value for _, last, best in finals for value in (last, best)] + ([teacher] if teacher else [])
+    spread = max(every) - min(every)
+    bottom = max(0.0, min(every) - max(2.0, spread)) if min(every) > 40 else 0.0
+    axes.set_ylim(bottom, max(every) + 0.14 * (max(every) - bottom))
+    if bottom:
+        axes.set_ylabel(f"Top-1 accuracy on the test set (%), from {bottom:.0f}")
+    handles = [_bar_key("last epoch", 0.45), _bar_key("best epoch", 1.0)]
+    if teacher is not None:
+        axes.axhline(teacher, color=style.INK, linewidth=1.3, linestyle="-.", zorder=0.5)
+        handles.append(style.key(f"teacher ({teacher:.2f})", style.INK, "-.", width=1.3))
+    axes.set_xlim(-0.6, len(finals) - 0.4)
+    style.legend(axes, handles)
+    return figure
+
+
+def _bar_key(text: str, alpha: float) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(color=style.GREY, alpha=alpha, label=text)

@@ -1,0 +1,231 @@
+"""A run's folder: who may write to it, what stands in it, and what of it can be trusted."""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from helper.checkpoint import read_checkpoint, write_checkpoint
+from helper.errors import UserError, one_line
+from helper.files import keep_as, remove_leftovers, write_atomically
+
+PROJECT_VERSION = "0.1.0"
+METRICS = [
+    "epoch",
+    "student",
+    "train_loss",
+    "train_acc",
+    "test_loss",
+    "test_acc",
+    "test_acc_top5",
+    "val_loss",
+    "val_acc",
+    "learning_rate",
+    "online_weight",
+    "ensemble_weight",
+    "loss_ce",
+    "loss_kd",
+    "loss_method",
+    "loss_online",
+    "seconds",
+]
+# settings that say where and how fast a run computes, not what: they may differ when it is resumed
+FREE_SETTINGS = {"resume", "save_folder", "data_folder", "path_t", "device", "trial", "cuda_graph"}
+
+
+class RunFolder:
+    """`save/<script>/<name>/`, held by one process at a time.
+
+    Opening it reads only; `begin` makes it and takes its lock. Raises UserError when the run is finished, held by
+    another process, unfinished without `resume`, or was begun with other settings.
+    """
+
+    def __init__(self, save_folder: Path, script: str, name: str, resume: bool):
+        self.path = Path(save_folder) / script / name
+        self.script, self.resume = script, resume
+        self._lock = None
+        self._writers: dict[str, Any] = {}
+        if not self.finished and self.checkpoints() and not resume:
+            raise UserError(
+                f"{self.path} holds an unfinished run: add --resume to go on, or name another with --trial"
+            )
+        if self.finished and not resume:
+            raise UserError(
+                f"{self.path} holds a finished run: name another with --trial, or move the folder away"
+            )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run's results stand there."""
+        return (self.path / "results.json").exists()
+
+    def checkpoints(self) -> list[Path]:
+        """The newest checkpoint and the one before it, those that exist."""
+        return [p for p in (self.path / "last.pth", self.path / "previous.pth") if p.exists()]
+
+    def load(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """The state to go on from, None if there is none; UserError if it was made by other settings or is damaged."""
+        found = self.checkpoints()
+        if not found or not self.resume:
+            return None
+        try:
+            state = read_checkpoint(found[0])
+        except UserError as error:
+            if len(found) == 1:
+                raise
+            raise UserError(
+                f"{error} (the state before it is whole if {found[1].name} can be read: "
+                f"remove {found[0].name} and run the same command again)"
+            ) from None
+        before = state["settings"]
+        differing = [
+            f"{key} ({before.get(key)} then, {settings.get(key)} now)"
+            for key in sorted(before.keys() | settings.keys())
+            if key not in FREE_SETTINGS and before.get(key) != settings.get(key)
+        ]
+        if differing:
+            raise UserError(
+                f"{self.path} was begun with other settings: {', '.join(differing)}; "
+                "repeat its command, or name another run with --trial"
+            )
+        return state
+
+    def begin(self, settings: dict[str, Any], device: torch.device) -> None:
+        """Make the folder, take its lock, write args.json."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / ".lock", "a")  # noqa: SIM115 (held until the process ends)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{self.path} is in use by another process: wait for it, or name another run with --trial"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.path}: {one_line(error.strerror or error)}; choose another --save_folder"
+            ) from error
+        remove_leftovers(self.path)
+        self.write_json(
+            "args.json",
+            {
+                "command": " ".join(sys.argv),
+                "settings": settings,
+                "device": device_name(device),
+                "versions": versions(),
+                "git_commit": git_commit(),
+            },
+        )
+
+    def close(self) -> None:
+        """Flush the events and give the lock back."""
+        for writer in self._writers.values():
+            writer.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the newest checkpoint; the one before stays as previous.pth."""
+        keep_as(self.path / "last.pth", self.path / "previous.pth")
+        write_checkpoint(state, self.path / "last.pth")
+
+    def write_network(self, content: dict[str, Any], name: str) -> None:
+        """Write a student's checkpoint, in the published teachers' format."""
+        write_checkpoint(content, self.path / f"{name}.pth")
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Write metrics.csv from all rows so far: it never has half a row, or a row twice."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, METRICS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: row.get(key) for key in METRICS})
+        write_atomically(self.path / "metrics.csv", text.getvalue())
+
+    def write_events(self, rows: list[dict[str, Any]], first_epoch: int) -> None:
+        """Add an epoch's rows to TensorBoard, one event file per student; what a killed run wrote later is dropped."""
+        from torch.utils.tensorboard import (
+            SummaryWriter,  # slow to import, and only needed once training runs
+        )
+
+        for row in rows:
+            name, epoch = row["student"], row["epoch"]
+            if name not in self._writers:
+                folder = str(self.path / "tensorboard" / name)
+                self._writers[name] = SummaryWriter(folder, purge_step=first_epoch)
+            for key, value in row.items():
+                if isinstance(value, float):
+                    self._writers[name].add_scalar(key, value, epoch)
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file at once."""
+        write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file at once."""
+        write_atomically(self.path / name, text)
+
+    def log(self, line: str) -> None:
+        """Print a line, and keep it in log.txt."""
+        from tqdm import tqdm
+
+        tqdm.write(line)
+        try:
+            with open(self.path / "log.txt", "a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.path / 'log.txt'}: {one_line(error.strerror or error)}"
+            ) from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, torch, numpy and this project."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": metadata.version("numpy"),
+        "modreduce": PROJECT_VERSION,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself, with the number of threads on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"CPU: {model}, {torch.get_num_threads()} threads"
+
+
+def git_commit() -> str | None:
+    """The commit of this project's checkout, with '+' if files differ from it; None outside of git."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        call = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+        return (
+            subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+            or None
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def settings_of(args: Any, **resolved: Any) -> dict[str, Any]:
+    """All flags as plain values, and what 'auto' came to be."""
+    plain = {
+        key: str(value) if isinstance(value, os.PathLike) else value for key, value in vars(args).items()
+    }
+    return plain | resolved

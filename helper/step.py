@@ -1,0 +1,77 @@
+"""One step of training, run as it is or replayed as one CUDA graph."""
+
+import torch
+from torch import Tensor
+
+from helper.batch import Batch
+from helper.task import Task
+
+EAGER_STEPS = 3
+
+
+class Step:
+    """Forward, backward, clipping, and the optimizer's step, for all students at once.
+
+    Call it with a Batch; it returns the task's logged values (students, TERMS) on the device and never waits for it.
+    """
+
+    def __init__(self, task: Task, optimizer: torch.optim.Optimizer, clip_grad: float = 0.0):
+        self.task, self.optimizer, self.clip_grad = task, optimizer, clip_grad
+
+    def __call__(self, batch: Batch) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, logged = self.task(batch)
+        loss.backward()
+        if self.clip_grad:
+            for group in self.optimizer.param_groups:
+                torch.nn.utils.clip_grad_norm_(group["params"], self.clip_grad)
+        self.optimizer.step()
+        self.task.after_step()
+        return logged
+
+
+class GraphedStep:
+    """The same step, captured once as a CUDA graph and then replayed: one launch instead of thousands.
+
+    The first steps run as they are, on a side stream, as capturing wants it; batches of another size than the first
+    always do. What the step draws must come from the default CUDA generator or from one of `generators`.
+    """
+
+    def __init__(self, step: Step, generators: list[torch.Generator] = ()):
+        self.step, self.generators = step, generators
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._batch: Batch | None = None
+        self._logged: Tensor | None = None
+        self._eager_steps = 0
+
+    def __call__(self, batch: Batch) -> Tensor:
+        if self._batch is None:
+            self._batch = Batch(*(torch.empty_like(part) for part in batch))
+        if batch.images.shape != self._batch.images.shape:
+            return self.step(batch)
+        if self._graph is None:
+            if self._eager_steps < EAGER_STEPS:
+                return self._run_aside(batch)
+            self._capture()
+        for static, new in zip(self._batch, batch, strict=True):
+            static.copy_(new)
+        self._graph.replay()
+        return self._logged
+
+    def _run_aside(self, batch: Batch) -> Tensor:
+        self._eager_steps += 1
+        stream, main = torch.cuda.Stream(), torch.cuda.current_stream()
+        stream.wait_stream(main)
+        with torch.cuda.stream(stream):
+            logged = self.step(batch)
+        main.wait_stream(stream)
+        return logged
+
+    def _capture(self) -> None:
+        """Record a step without running it; gradients are then allocated in the graph's own memory."""
+        self._graph = torch.cuda.CUDAGraph()
+        for generator in self.generators:
+            self._graph.register_generator_state(generator)
+        self.step.optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(self._graph):
+            self._logged = self.step(self._batch)

@@ -1,0 +1,106 @@
+"""What the families of networks share: the way of the data, convolutions, shortcuts, initialisation."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helper.batch import Output
+
+
+class StagedNetwork(nn.Module):
+    """A stem, stages that each give one map, a pooled embedding and a linear classifier.
+
+    A family defines `stem`, `stages` and `classify`, and `through_stage` or `embed` where it differs.
+    """
+
+    def forward(self, x: Tensor, is_feat: bool = False, preact: bool = False) -> Tensor | Output:
+        """Logits (N, classes) of images (N, 3, H, W), 32 x 32 or 64 x 64; with `is_feat`, (features, logits).
+
+        features: the map (N, C, H, W) after the stem, one per stage, then the embedding (N, D). With `preact`
+        the maps of the stages are taken before their last ReLU.
+        """
+        x = self.stem(x)
+        features = [x] if is_feat else []
+        for stage in self.stages():
+            before, x = self.through_stage(stage, x)
+            if is_feat:
+                features.append(before if preact else x)
+        embedding = self.embed(x)
+        logits = self.classify(embedding)
+        return Output([*features, embedding], logits) if is_feat else logits
+
+    def stem(self, x: Tensor) -> Tensor:
+        """The first map (N, C, H, W) of images (N, 3, H, W), after its ReLU."""
+        raise NotImplementedError
+
+    def stages(self) -> Sequence[Iterable[nn.Module]]:
+        """The stages in order, each as the blocks it is made of."""
+        raise NotImplementedError
+
+    def through_stage(self, stage: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
+        """A stage's map before and after its last ReLU; every block leaves its own last ReLU to this method."""
+        for block in stage:
+            before = block(x)
+            x = F.relu(before)
+        return before, x
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The embedding (N, D) of the last stage's map: its average over all places."""
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits (N, classes) of embeddings (N, D)."""
+        raise NotImplementedError
+
+
+def conv(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    """A convolution without bias, padded to keep the size of the map (but for its stride)."""
+    return nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False
+    )
+
+
+def depthwise(channels: int, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution of each channel on its own, without bias."""
+    return conv(channels, channels, 3, stride, groups=channels)
+
+
+def projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    """A residual block's shortcut: 1x1 convolution and BN where the shape changes, otherwise the identity."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Sequential()
+    return nn.Sequential(conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels))
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """Interleave the channels of `groups` equal groups; (N, C, H, W) keeps its shape and its memory format.
+
+    Zhang et al., "ShuffleNet", 2018, figure 1. https://arxiv.org/abs/1707.01083
+    """
+    if x.is_contiguous(memory_format=torch.channels_last):
+        # Along the last axis of the memory, since torch's own form would go back to channels-first on a GPU.
+        by_group = x.permute(0, 2, 3, 1).unflatten(3, (groups, -1))
+        return by_group.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)
+    return F.channel_shuffle(x, groups)
+
+
+def initialise_convolutions(network: nn.Module) -> None:
+    """Draw every convolution's weights from He's normal distribution (fan-out), biases zero.
+
+    He et al., "Delving Deep into Rectifiers", 2015, equation 14. https://arxiv.org/abs/1502.01852
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def initialise_classifier(classifier: nn.Linear) -> None:
+    """Draw a linear classifier's weights from a normal distribution of standard deviation 0.01, bias zero."""
+    nn.init.normal_(classifier.weight, std=0.01)
+    nn.init.zeros_(classifier.bias)

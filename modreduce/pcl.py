@@ -1,0 +1,112 @@
+"""Peer collaborative learning: everyone learns from the others' moving averages."""
+
+import argparse
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from distiller_zoo import DistillKL
+from helper.arguments import fraction, positive_float, positive_int
+from helper.batch import Batch
+from modreduce.online import OnlineMethod
+from modreduce.schedule import consistency_weight
+from modreduce.student import Student
+
+
+class PeerCollaborative(OnlineMethod):
+    """Every student keeps an exponential moving average of itself; the others learn from it.
+
+    Total loss of student k: m_k * (CE + beta * method + r * KD + r * sum over peers j of KD_T3(z_k, average_j)) /
+    (1 + beta + 1 + r), r ramped up over 80 epochs. Averages are taken at every step, batch-norm statistics included,
+    with min(1 - 1/(t+1), 0.999) as the decay. Wu and Gong: "Peer Collaborative Learning for Online Knowledge
+    Distillation", 2021, equations 5 to 8. The ensemble reported is the mean of the averages' logits.
+    """
+
+    name = "pcl"
+    fewest_students = 2
+    has_ensemble = True
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        parser.add_argument(
+            "--pcl_T", type=positive_float, default=3.0, help="temperature between peers (default 3)"
+        )
+        parser.add_argument(
+            "--pcl_decay", type=fraction, default=0.999, help="decay of the moving averages (default 0.999)"
+        )
+        parser.add_argument(
+            "--pcl_ramp_up",
+            type=positive_int,
+            metavar="EPOCHS",
+            help="epochs over which the soft targets' weight grows to 1 (default a third of the run: 80 of 240)",
+        )
+
+    def __init__(self, students: list[Student], num_classes: int, args: argparse.Namespace):
+        super().__init__(students, num_classes, args)
+        self.count, self.start = len(students), args.online_start
+        self.kd = DistillKL(args.pcl_T)
+        self.decay = args.pcl_decay
+        self.ramp_up = args.pcl_ramp_up
+        self.averages = nn.ModuleList(copy.deepcopy(student.network) for student in students)
+        self.averages.requires_grad_(False)
+        self.register_buffer("steps", torch.zeros(()))
+        self.register_buffer("active", torch.zeros(()))
+        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
+
+    def train(self, mode: bool = True) -> "PeerCollaborative":
+        """The averages always predict with their averaged batch-norm statistics."""
+        super().train(mode)
+        self.averages.eval()
+        return self
+
+    def begin_epoch(self, epoch: int, epochs: int) -> float:
+        """Before `--online_start` students learn offline only; from then on r follows its ramp."""
+        active = epoch >= self.start
+        weight = consistency_weight(epoch, self.ramp_up or max(1, epochs // 3))
+        self.active.fill_(float(active))
+        self.weight.fill_(weight)
+        return weight if active else 0.0
+
+    @torch.no_grad()
+    def peer_logits(self, images: Tensor) -> list[Tensor]:
+        """Logits (B, C) of every student's average."""
+        return [average(images).float() for average in self.averages]
+
+    def losses(
+        self, students: list[Student], logits: list[Tensor], terms: list[dict[str, Tensor]], batch: Batch
+    ) -> tuple[list[Tensor], None]:
+        peers = self.peer_logits(batch.images)
+        totals = []
+        for k, (student, z, own) in enumerate(zip(students, logits, terms, strict=True)):
+            own["online"] = sum(self.kd(z, peer) for j, peer in enumerate(peers) if j != k)
+            online = student.scale(self.weight) * (
+                student.offline_sum(own, self.weight) + self.weight * own["online"]
+            )
+            totals.append(torch.where(self.active > 0, online, student.offline(own)))
+        return totals, None
+
+    def _tensors(self, students: list[Student]) -> tuple[list[Tensor], list[Tensor]]:
+        """The averages' parameters and buffers, and beside each the student's own."""
+        if self._pairs is None:
+            self._pairs = ([], [])
+            for average, student in zip(self.averages, students, strict=True):
+                own = student.network.state_dict(keep_vars=True)
+                for key, tensor in average.state_dict(keep_vars=True).items():
+                    if tensor.is_floating_point():
+                        self._pairs[0].append(tensor)
+                        self._pairs[1].append(own[key])
+        return self._pairs
+
+    @torch.no_grad()
+    def after_step(self, students: list[Student]) -> None:
+        """Move every average towards its student."""
+        averages, current = self._tensors(students)
+        decay = torch.clamp(1.0 - 1.0 / (self.steps + 1.0), max=self.decay)
+        self.steps += 1.0
+        torch._foreach_mul_(averages, decay)
+        torch._foreach_add_(averages, torch._foreach_mul(current, 1.0 - decay))
+
+    def fuse(self, students: list[Student], logits: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+        mean = torch.stack(self.peer_logits(images)).mean(dim=0)
+        return mean, torch.full((self.count,), 1.0 / self.count, device=mean.device)

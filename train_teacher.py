@@ -1,0 +1,63 @@
+"""Train one network by cross-entropy: a teacher, or a student alone.
+
+    python train_teacher.py --model resnet56
+    python train_teacher.py --model resnet20 --dataset digits --epochs 20
+    python train_teacher.py --model vgg13 --val_split 0.1 --seed 2 --trial 2
+
+The run's folder is save/train_teacher/<name>; the network also goes to save/models/<model>_vanilla/
+ckpt_epoch_<epochs>.pth, where the scripts that need a teacher look for it. The same command with --resume goes on
+where it was stopped.
+"""
+
+from dataset import dataset_dict
+from helper.data import load_data
+from helper.errors import run_script
+from helper.experiment import finished_already, prepare_device, run_experiment, table, teacher_copy_path
+from helper.files import keep_as
+from helper.options import (
+    Parser,
+    add_data_arguments,
+    add_run_arguments,
+    add_training_arguments,
+    resolve_device,
+)
+from helper.run import RunFolder
+from modreduce.build import StudentPlan, build_group, check_model
+from modreduce.student import LossWeights
+
+
+def parser() -> Parser:
+    """The flags of this script."""
+    flags = Parser(__doc__)
+    flags.add_argument("--model", required=True, metavar="NAME", help="the network (see models/__init__.py)")
+    add_data_arguments(flags, dataset_dict)
+    add_training_arguments(flags)
+    add_run_arguments(flags)
+    return flags
+
+
+def main() -> None:
+    args = parser().parse_args()
+    check_model("--model", args.model)
+    device = resolve_device(args.device)
+    precision = prepare_device(args, device)
+    data = load_data(args)
+    name = f"{args.model}_{args.dataset}_trial_{args.trial}"
+    run = RunFolder(args.save_folder, "train_teacher", name, args.resume)
+    if finished_already(run):
+        return
+    plan = StudentPlan("teacher", args.model, None, LossWeights(1.0, 0.0, 0.0))
+    group = build_group([plan], None, "none", data, args, device, precision)
+    results = run_experiment(run, group, data, args, precision)
+    print(table(results))
+    copy = teacher_copy_path(args.save_folder, args.model, args.dataset, args.epochs)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if copy.exists():
+        print(f"{copy} stays as it was; this run's network is {run.path / 'teacher_last.pth'}")
+    else:
+        keep_as(run.path / "teacher_last.pth", copy)
+        print(f"teacher: {copy}")
+
+
+if __name__ == "__main__":
+    run_script(main)
