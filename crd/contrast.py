@@ -1,88 +1,90 @@
-"""The contrast: scores of embeddings against a bank, and the noise-contrastive loss of them with its gradient."""
+"""The contrast: noise-contrastive losses of a batch against both banks, with their gradients, and no gather of vectors.
+
+With s the inner product of an anchor and a row of a bank, p = exp(s/T)/Z and noise m * P_n = K/n_data, the odds of a pair
+being a positive are o = p/(m * P_n + eps). A positive costs -log(p/(p + m P_n + eps)) = log(1 + 1/o), a negative
+-log(m P_n/(p + m P_n + eps)) = log(1 + o) + log(1 + eps/(m P_n)), with the slope o/(1 + o) in s/T. (Tian, Krishnan, Isola:
+"Contrastive Representation Distillation", 2020, equations 10 to 18.)
+"""
+
+import math
 
 import torch
 from torch import Tensor
 
-EPSILON = 1e-7
-# product with the whole bank up to this many rows per drawn one, from there on the drawn rows one sample at a time
-ROWS_PER_NEGATIVE = 64
+from crd.negatives import Negatives
+
+LARGEST_EXPONENT = 88.0  # of e, in float32
+MARGIN = 5.0
 
 
-def positive_scores(anchors: Tensor, bank: Tensor, positives: Tensor) -> Tensor:
-    """Inner products (B,) of the anchors (B, D) with their own rows of the bank (n_data, D)."""
-    return (anchors * bank[positives]).sum(dim=1)
+def sums_of_exponentials(
+    anchors: list[Tensor], banks: list[Tensor], negatives: Negatives, temperature: float
+) -> list[Tensor]:
+    """Per direction the sum of exp(score/T) over all negatives of all anchors (B, D)."""
+    sums = [anchor.new_zeros(()) for anchor in anchors]
+    queries = [_queries(anchor, bank, temperature) for anchor, bank in zip(anchors, banks, strict=True)]
+    for block in negatives.blocks():
+        for k, bank in enumerate(banks):
+            scores = (bank[block.rows] @ queries[k][block.samples].T).float()
+            sums[k] += scores.exp2_().mul_(block.weights).sum()
+    return sums
 
 
-def negative_scores(anchors: Tensor, bank: Tensor, negatives: Tensor) -> Tensor:
-    """Inner products (B, W) of the anchors (B, D) with drawn rows (B, W) of the bank (n_data, D).
+def negative_losses(
+    anchors: list[Tensor], banks: list[Tensor], negatives: Negatives, thresholds: list[Tensor], temperature: float
+) -> tuple[Tensor, list[Tensor]]:
+    """Sum of log(1 + o) over all negatives of both directions, and its gradients with respect to the anchors (B, D).
 
-    One product with the whole bank and a gather of scores, never a gather of vectors; for a bank so large that this
-    costs more, the drawn rows of one sample after the other.
+    banks: (n_data, D) in float32 or, for products in low precision, bfloat16; thresholds: per direction the value of
+    score/T where o = 1.
     """
-    if uses_product(len(bank), negatives.shape[1]):
-        return (anchors.to(bank.dtype) @ bank.T).gather(1, negatives).float()
-    return torch.stack([bank[row].float() @ anchor for anchor, row in zip(anchors, negatives, strict=True)])
+    total = anchors[0].new_zeros(())
+    queries = [_queries(anchor, bank, temperature) for anchor, bank in zip(anchors, banks, strict=True)]
+    gradients = [torch.zeros_like(anchor) for anchor in anchors]
+    shifts = [-threshold * math.log2(math.e) for threshold in thresholds]
+    group = _group(temperature, negatives.count)
+    for block in negatives.blocks():
+        for k, bank in enumerate(banks):
+            rows = bank[block.rows]
+            scores = (rows @ queries[k][block.samples].T).float()
+            odds = scores.add_(shifts[k]).exp2_().mul_(block.weights)
+            rest = odds + 1.0
+            slopes = odds.div_(rest).to(rows.dtype)
+            total += _sum_of_logs(rest, group)
+            gradients[k][block.samples] += slopes.T @ rows
+    return total, [gradient / temperature for gradient in gradients]
 
 
-def sum_of_rows(weights: Tensor, bank: Tensor, negatives: Tensor) -> Tensor:
-    """Sums (B, D) of the drawn rows (B, W) of the bank (n_data, D), each times its weight (B, W)."""
-    if uses_product(len(bank), negatives.shape[1]):
-        spread = torch.zeros(len(weights), len(bank), dtype=weights.dtype, device=weights.device)
-        spread.scatter_add_(1, negatives, weights)
-        return (spread.to(bank.dtype) @ bank).float()
-    return torch.stack([weight @ bank[row].float() for weight, row in zip(weights, negatives, strict=True)])
-
-
-def uses_product(rows: int, drawn: int) -> bool:
-    """Whether the product with the whole bank pays."""
-    return rows <= ROWS_PER_NEGATIVE * drawn
-
-
-class Contrast(torch.autograd.Function):
-    """Loss of one direction: -(sum over positives of log(p/(p + m P_n + eps)) + sum over negatives of
-    log(m P_n/(p + m P_n + eps)))/B, with p = exp(score/T)/Z, m = K, P_n = 1/n_data and eps = 1e-7.
-
-    Tian, Krishnan, Isola: "Contrastive Representation Distillation", 2020, equations 10 to 18.
-    """
+class Attach(torch.autograd.Function):
+    """A value whose gradient is known already."""
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
-        anchors: Tensor,
-        positives: Tensor,
-        scores: Tensor,
-        bank: Tensor,
-        product_bank: Tensor,
-        positive_indices: Tensor,
-        negatives: Tensor,
-        kept: Tensor | None,
-        normaliser: Tensor,
-        temperature: float,
-        noise: float,
+        ctx: torch.autograd.function.FunctionCtx, anchors: Tensor, value: Tensor, gradient: Tensor
     ) -> Tensor:
-        """Scalar loss; gradient with respect to the anchors (B, D) alone.
-
-        positives: their scores (B,); scores: those of the drawn rows (B, W), overwritten; kept: mask (B, W) of those
-        that count, None for all; noise: m * P_n.
-        """
-        ceiling = noise + EPSILON
-        p_positive = torch.exp(positives / temperature) / normaliser
-        p = scores.div_(temperature).exp_().div_(normaliser)
-        total = p + ceiling
-        if kept is not None:
-            log_negative = (torch.log(total / noise) * kept).sum()
-            slope = p.div_(total).mul_(kept)
-        else:
-            log_negative = torch.log(total / noise).sum()
-            slope = p.div_(total)
-        log_positive = torch.log(p_positive / (p_positive + ceiling)).sum()
-        scale = 1.0 / (temperature * len(anchors))
-        gradient = sum_of_rows(slope, product_bank, negatives) * scale
-        pull = ceiling / (p_positive + ceiling) * scale
-        ctx.save_for_backward(gradient - pull[:, None] * bank[positive_indices])
-        return (log_negative - log_positive) / len(anchors)
+        """`value`, with the derivative `gradient` (B, D) with respect to the anchors (B, D)."""
+        ctx.save_for_backward(gradient)
+        return value.clone()
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, outer: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: torch.autograd.function.FunctionCtx, outer: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return (gradient * outer, *[None] * 10)
+        return gradient * outer, None, None
+
+
+def _queries(anchors: Tensor, bank: Tensor, temperature: float) -> Tensor:
+    """Anchors whose products with rows of the bank are scores/T as powers of 2, which are faster than those of e."""
+    return (anchors * (math.log2(math.e) / temperature)).to(bank.dtype)
+
+
+def _group(temperature: float, count: int) -> int:
+    """How many factors 1 + o can be multiplied in float32: o is at most about exp(1/T)/K."""
+    largest = max(1.0 / temperature - math.log(count), 0.0) + MARGIN
+    return max([g for g in (2, 4, 8) if g * largest < LARGEST_EXPONENT], default=1)
+
+
+def _sum_of_logs(factors: Tensor, group: int) -> Tensor:
+    """Sum of the logarithms, taken of products of `group` factors, because a logarithm costs ten products."""
+    flat = factors.flatten()
+    whole = len(flat) // group * group
+    return flat[:whole].view(group, -1).prod(dim=0).log_().sum() + flat[whole:].log().sum()

@@ -1,33 +1,26 @@
 """Relation knowledge: contrast of each image's embedding with those of all others."""
 
 import argparse
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crd.bank import Bank
-from crd.contrast import Contrast, negative_scores, positive_scores
-from crd.negatives import NegativeSampler, SameClassSampler, largest_count
+from crd.contrast import Attach, negative_losses, sums_of_exponentials
+from crd.heads import Head
+from crd.negatives import GivenNegatives, Negatives, NegativeSampler, SameClassSampler, most_negatives
 from distiller_zoo.base import Distiller, Example
 from helper.arguments import fraction, positive_float, positive_int
 from helper.batch import Batch, Output
+from helper.errors import UserError
 from helper.precision import full_precision
-from helper.randomness import derive_seed
+from helper.randomness import derive_seed, generator
 
 PUBLISHED_NEGATIVES = 16384
-
-
-class Head(nn.Module):
-    """A linear layer to unit vectors."""
-
-    def __init__(self, dim_in: int, dim_out: int):
-        super().__init__()
-        self.linear = nn.Linear(dim_in, dim_out)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Unit vectors (B, dim_out) of features (B, dim_in)."""
-        return F.normalize(self.linear(features.float().flatten(1)), dim=1)
+EPSILON = 1e-7
+SMALLEST_TEMPERATURE = 0.0125  # exp(1/T) has to fit into float32
 
 
 class CRDLoss(nn.Module):
@@ -38,8 +31,11 @@ class CRDLoss(nn.Module):
     mean(exp(score/T)) * n_data. Tian, Krishnan, Isola: "Contrastive Representation Distillation", 2020.
 
     s_dim, t_dim: sizes of the networks' embeddings; feat_dim: of the vectors in the banks; nce_k: negatives per image;
-    nce_t: temperature; nce_m: momentum of the banks; low_precision: products with the banks in bfloat16 (None: as
-    autocast says).
+    nce_t: temperature; nce_m: momentum of the banks; seed: for what the banks start with; low_precision: products with
+    the banks in bfloat16 (None: as autocast says). Raises UserError for a temperature whose exponentials overflow.
+
+        loss = CRDLoss(s_dim=64, t_dim=128, n_data=500, nce_k=100)
+        value = loss(f_s, f_t, indices, contrast_idx)
     """
 
     def __init__(
@@ -55,6 +51,8 @@ class CRDLoss(nn.Module):
         low_precision: bool | None = None,
     ):
         super().__init__()
+        if nce_t < SMALLEST_TEMPERATURE:
+            raise UserError(f"--nce_t {nce_t:g} is too small: allowed are {SMALLEST_TEMPERATURE} and above")
         self.n_data, self.nce_k, self.nce_t = n_data, nce_k, nce_t
         self.low_precision = low_precision
         self.head_s, self.head_t = Head(s_dim, feat_dim), Head(t_dim, feat_dim)
@@ -69,71 +67,53 @@ class CRDLoss(nn.Module):
         """Whether Z is set already, after loading: asked once, so that no step has to wait for the answer."""
         self._started = bool(self.z_s > 0)
 
-    def forward(
-        self,
-        f_s: Tensor,
-        f_t: Tensor,
-        indices: Tensor,
-        positives: Tensor,
-        negatives: Tensor,
-        kept: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, f_s: Tensor, f_t: Tensor, indices: Tensor, contrast_idx: Tensor) -> Tensor:
         """Scalar loss of embeddings f_s (B, s_dim) and f_t (B, t_dim) of the images with these indices (B,).
 
-        positives: (B,) rows of the banks that should agree; negatives: (B, W) rows that should not; kept: mask (B, W)
-        with K true in each row, None if W is K.
+        contrast_idx: (B, K + 1) rows of the banks, the positive first; a row that comes twice counts twice.
         """
+        return self.contrast(f_s, f_t, indices, contrast_idx[:, 0], GivenNegatives(contrast_idx[:, 1:]))
+
+    def contrast(
+        self, f_s: Tensor, f_t: Tensor, indices: Tensor, positives: Tensor, negatives: Negatives
+    ) -> Tensor:
+        """The same with positives (B,), rows of the banks that should agree, and negatives in whatever form."""
+        if negatives.count != self.nce_k:
+            raise ValueError(f"{negatives.count} negatives per image, but the loss was built for {self.nce_k}")
         low = self.low_precision
         if low is None:
             low = torch.is_autocast_enabled(f_s.device.type)
         with full_precision(f_s.device.type):
-            v_s, v_t = self.head_s(f_s), self.head_t(f_t)
-            loss_s = self._direction(v_s, self.bank_t, self.z_s, low, positives, negatives, kept)
-            loss_t = self._direction(v_t, self.bank_s, self.z_t, low, positives, negatives, kept)
-            self.bank_s.update(indices, v_s.detach())
-            self.bank_t.update(indices, v_t.detach())
-            self._started = True
-            return loss_s + loss_t
+            anchors = [self.head_s(f_s), self.head_t(f_t)]
+            loss = self._loss(anchors, [self.bank_t, self.bank_s], positives, negatives, low)
+            self.bank_s.update(indices, anchors[0].detach())
+            self.bank_t.update(indices, anchors[1].detach())
+            return loss
 
-    def _direction(
-        self,
-        anchors: Tensor,
-        bank: Bank,
-        normaliser: Tensor,
-        low_precision: bool,
-        positives: Tensor,
-        negatives: Tensor,
-        kept: Tensor | None,
+    def _loss(
+        self, anchors: list[Tensor], banks: list[Bank], positives: Tensor, negatives: Negatives, low: bool
     ) -> Tensor:
-        rows = bank.for_products(low_precision)
+        scores = [(v * bank.vectors[positives]).sum(1) for v, bank in zip(anchors, banks, strict=True)]
+        noise = self.nce_k / self.n_data
         with torch.no_grad():
-            positive = positive_scores(anchors, bank.vectors, positives)
-            scores = negative_scores(anchors, rows, negatives)
-            self._set_once(normaliser, positive, scores, kept)
-        return Contrast.apply(
-            anchors,
-            positive,
-            scores,
-            bank.vectors,
-            rows,
-            positives,
-            negatives,
-            kept,
-            normaliser,
-            self.nce_t,
-            self.nce_k / self.n_data,
-        )
+            fixed = [v.detach() for v in anchors]
+            rows = [bank.rows(low) for bank in banks]
+            if not self._started:
+                self._set_normalisers(scores, sums_of_exponentials(fixed, rows, negatives, self.nce_t))
+            thresholds = [z.log() + math.log(noise + EPSILON) for z in (self.z_s, self.z_t)]
+            value, gradients = negative_losses(fixed, rows, negatives, thresholds, self.nce_t)
+        zero = torch.zeros_like(value)
+        total = Attach.apply(anchors[0], value, gradients[0]) + Attach.apply(anchors[1], zero, gradients[1])
+        for score, threshold in zip(scores, thresholds, strict=True):
+            total = total - F.logsigmoid(score / self.nce_t - threshold).sum()
+        return total / len(positives) + 2 * self.nce_k * math.log1p(EPSILON / noise)
 
-    def _set_once(self, normaliser: Tensor, positive: Tensor, scores: Tensor, kept: Tensor | None) -> None:
-        if self._started:
-            return
-        exponentials = torch.exp(scores / self.nce_t)
-        if kept is not None:
-            exponentials = exponentials * kept
-        mean = (torch.exp(positive / self.nce_t).sum() + exponentials.sum()) / (
-            len(positive) * (self.nce_k + 1)
-        )
-        normaliser.copy_(mean * self.n_data)
+    def _set_normalisers(self, scores: list[Tensor], sums: list[Tensor]) -> None:
+        """Set Z of both directions, unless they are set."""
+        for z, score, total in zip((self.z_s, self.z_t), scores, sums, strict=True):
+            mean = (torch.exp(score / self.nce_t).sum() + total) / (len(score) * (self.nce_k + 1))
+            z.copy_(torch.where(z > 0, z, mean * self.n_data))
+        self._started = True
 
 
 class CRD(Distiller):
@@ -172,9 +152,12 @@ class CRD(Distiller):
     def __init__(self, example: Example, args: argparse.Namespace):
         super().__init__(example, args)
         labels = example.labels
-        count = args.nce_k or min(PUBLISHED_NEGATIVES, largest_count(labels))
+        count = PUBLISHED_NEGATIVES if args.nce_k is None else args.nce_k
+        if args.nce_k is None:
+            count = max(1, min(count, most_negatives(labels)))
         self.negatives = NegativeSampler(labels, count)
         self.same_class = SameClassSampler(labels) if args.crd_mode == "relax" else None
+        self.generator = generator(labels.device, derive_seed(example.seed, "draws"))
         self.loss = CRDLoss(
             example.student.features[-1].shape[1],
             example.teacher.features[-1].shape[1],
@@ -187,20 +170,20 @@ class CRD(Distiller):
         ).to(labels.device)
 
     def generators(self) -> list[torch.Generator]:
-        return [self.negatives.generator] + ([self.same_class.generator] if self.same_class else [])
+        return [self.generator]
 
     def begin_epoch(self, seed: int) -> None:
-        for k, stream in enumerate(self.generators()):
-            stream.manual_seed(derive_seed(seed, k))
+        self.generator.manual_seed(seed)
 
     def random_state(self) -> Tensor:
-        return torch.stack([stream.get_state() for stream in self.generators()])
+        return self.generator.get_state()
 
     def set_random_state(self, state: Tensor) -> None:
-        for stream, own in zip(self.generators(), state, strict=True):
-            stream.set_state(own)
+        self.generator.set_state(state)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        drawn, kept = self.negatives(batch.labels)
-        positives = self.same_class(batch.labels) if self.same_class else batch.indices
-        return self.loss(student.features[-1], teacher.features[-1], batch.indices, positives, drawn, kept)
+        negatives = self.negatives(batch.labels, self.generator)
+        positives = self.same_class(batch.labels, self.generator) if self.same_class else batch.indices
+        return self.loss.contrast(
+            student.features[-1], teacher.features[-1], batch.indices, positives, negatives
+        )

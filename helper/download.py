@@ -22,6 +22,7 @@ from helper.files import write_atomically
 # ResNet50, the largest published teacher, takes 190 MB with its optimizer's momentum.
 MAX_BYTES = 500_000_000
 CHUNK = 1 << 18
+LONGEST_WAIT = 60.0  # seconds
 # How torch.save begins a file: a zip archive now, a pickle before PyTorch 1.6.
 BEGINNINGS = (b"PK\x03\x04", b"\x80")
 
@@ -62,7 +63,7 @@ def download(url: str, part: Path, patience: Patience) -> bool:
                 raise UserError(
                     f"{failure}, {attempt} {'attempt' if attempt == 1 else 'attempts'}"
                 ) from failure
-            wait = patience.backoff * 2 ** (attempt - 1)
+            wait = min(LONGEST_WAIT, patience.backoff * 2.0 ** min(attempt - 1, 16))
             print(f"  {failure}; trying again in {wait:g} s", flush=True)
             time.sleep(wait)
 
@@ -224,7 +225,7 @@ def ask(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPRe
         answer = error
     except URLError as error:
         raise Unreachable(f"{url} could not be reached ({one_line(error.reason)})") from error
-    except http.client.InvalidURL as error:
+    except (http.client.InvalidURL, ValueError) as error:
         raise UserError(f"{url!r} is no address") from error
     except (OSError, http.client.HTTPException) as error:
         raise TryAgain(f"{url} did not answer ({one_line(error) or type(error).__name__})") from error

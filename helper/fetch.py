@@ -15,12 +15,12 @@ Exit status: 0 when all teachers are there, 1 when one is not, 2 for a wrong arg
 import contextlib
 import fcntl
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from helper.arguments import non_negative_float, non_negative_int, positive_float
 from helper.checkpoint import load_network, write_checkpoint
@@ -35,6 +35,7 @@ PUBLISHED = "http://shape2prog.csail.mit.edu/repo"
 CHECKPOINT = "ckpt_epoch_240.pth"
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 NUM_CLASSES = 100
+LONGEST_TIMEOUT = 86_400  # seconds
 
 
 class Row(NamedTuple):
@@ -228,9 +229,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in args.names:
         if name not in TEACHERS:
             raise UserError(f"unknown teacher {name!r}; the published teachers are {', '.join(TEACHERS)}")
+    if args.timeout > LONGEST_TIMEOUT:
+        raise UserError(f"--timeout is {args.timeout:g} seconds: at most {LONGEST_TIMEOUT} are allowed")
     base = os.environ.get("TEACHER_URL", "").rstrip("/") or PUBLISHED
-    if urlsplit(base).scheme not in ("http", "https"):
-        raise UserError(f"TEACHER_URL is {base!r}: it must begin with http:// or https://")
+    if not re.match(r"https?://[^/\s]", base):
+        raise UserError(
+            f"TEACHER_URL is {base!r}: it must be an address that begins with http:// or https://"
+        )
     models = args.save_folder / "models"
     with alone(models):
         fetcher = Fetcher(models, base, Patience(args.timeout, args.retries, args.backoff))

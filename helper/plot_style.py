@@ -1,7 +1,7 @@
 """One look for every figure of the project: light, print-ready, told apart without seeing colour.
 
-Figures are built without pyplot and without touching matplotlib's settings, so that a program that imports this
-keeps its own. Colours: Okabe and Ito, "Color Universal Design", 2008.
+Figures are built without pyplot and without touching matplotlib's settings, so that a program that imports
+this keeps its own. Colours: Okabe and Ito, "Color Universal Design", 2008.
 """
 
 import io
@@ -11,8 +11,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from helper.errors import UserError
 from helper.files import write_atomically
@@ -87,8 +90,12 @@ def axes(place: Figure, title: str, x_label: str, y_label: str, position: Any = 
 
 
 def dress(target: Axes, title: str, x_label: str, y_label: str) -> None:
-    """Give axes the look of the project."""
-    target.set_title(title, fontsize=11.5, color=INK, loc="left", pad=9, fontweight="bold")
+    """Give axes the look of the project; a second line of the title is set smaller, below the first."""
+    title, _, details = title.partition("\n")
+    target.set_title(title, fontsize=11.5, color=INK, loc="left", pad=22 if details else 9, fontweight="bold")
+    if details:
+        look = {"fontsize": 9.5, "color": GREY, "ha": "left", "va": "bottom"}
+        target.annotate(details, (0, 1), (0, 8), "axes fraction", "offset points", **look)
     target.set_xlabel(x_label, fontsize=10, color=INK)
     target.set_ylabel(y_label, fontsize=10, color=INK)
     target.tick_params(labelsize=9, colors=INK, length=3, width=0.8)
@@ -128,7 +135,18 @@ def epoch_axis(target: Axes, epochs: Sequence[float]) -> None:
     first, last = min(epochs), max(epochs)
     room = max((last - first) * 0.02, 0.5)
     target.set_xlim(first - room, last + room)
-    target.xaxis.get_major_locator().set_params(integer=True)
+    if first == last:
+        target.set_xticks([first])
+    else:
+        target.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def logarithmic(target: Axes) -> None:
+    """A logarithmic y axis with plain numbers at 1, 2 and 5."""
+    target.set_yscale("log")
+    target.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    target.yaxis.set_minor_locator(NullLocator())
+    target.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def save(place: Figure, path: Path, dots_per_inch: int = 200) -> Path:

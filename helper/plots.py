@@ -67,10 +67,10 @@ def students_of(rows: Sequence[Row]) -> list[str]:
 
 
 def plot_run(folder: Path, rows: Sequence[Row], results: Mapping[str, Any] | None) -> list[Path]:
-    """Draw what the run has to show; the paths of the PNGs in `folder / "plots"`, none if there is no row yet.
+    """Draw what the run has to show; the paths of the PNGs in `folder / "plots"`, none without a row.
 
-    rows: the columns of metrics.csv, numbers or None or ''. results: the content of results.json, or None before
-    the end of the run. Raises UserError when the folder cannot be written.
+    rows: the columns of metrics.csv, numbers or None or ''. results: the content of results.json, or None
+    before the end of the run. Raises UserError when the folder cannot be written.
     """
     if not rows:
         return []
@@ -94,7 +94,7 @@ def headline(what: str, results: Mapping[str, Any] | None) -> str:
     pair = f"{teacher['model']} → {', '.join(models)}" if teacher else ", ".join(models)
     online = (results.get("ensemble") or {}).get("online")
     details = ", ".join(str(part) for part in (results.get("dataset"), online) if part)
-    return f"{what}: {pair}" + (f" ({details})" if details else "")
+    return f"{what}\n{pair}" + (f" ({details})" if details else "")
 
 
 def teacher_accuracy(results: Mapping[str, Any] | None) -> float | None:
@@ -153,15 +153,15 @@ def accuracy_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> A
 
 
 def loss_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
-    """Loss against epochs per student and ensemble; on a logarithmic axis when the students' scales differ much."""
-    drawn = curves(rows, "loss", headline("Loss", results), "Loss (nats)")
+    """Loss against epochs per student and ensemble; logarithmic when the students' scales differ much."""
+    drawn = curves(rows, "loss", headline("Loss", results), "Loss")
     if drawn is None:
         return None
     figure, axes, handles = drawn
     values = [value for line in axes.get_lines() for value in line.get_ydata()]
     if min(values) > 0 and max(values) > 20 * min(values):
-        axes.set_yscale("log")
-        axes.set_ylabel("Loss (nats, logarithmic)")
+        style.logarithmic(axes)
+        axes.set_ylabel("Loss (logarithmic)")
     if any(series(rows, name, "train_loss")[0] for name in students_of(rows)):
         handles.append(style.key("(training: weighted sum\nof all terms)", "none", width=0))
     style.legend(axes, handles)
@@ -169,7 +169,7 @@ def loss_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
 
 
 def ensemble_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
-    """Each student's weight in the fused logits against epochs; None for a run whose ensemble has no weights."""
+    """Each student's weight in the fused logits against epochs; None if the ensemble has no weights."""
     names = [name for name in students_of(rows) if series(rows, name, "ensemble_weight")[0]]
     if not names:
         return None
@@ -187,22 +187,19 @@ def ensemble_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> 
     )
     style.epoch_axis(axes, [int(row["epoch"]) for row in rows])
     top = max(max(series(rows, name, "ensemble_weight")[1]) for name in names)
-    axes.set_ylim(0, min(1.02, max(top * 1.15, 1.3 / len(names))))
+    axes.set_ylim(0, min(1.02, max(top * 1.15, 1.3 * equal)))
     style.legend(axes)
     return figure
 
 
 def online_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
     """The weight of the online loss against epochs; None for a run without an online loss."""
-    by_epoch = {int(row["epoch"]): number(row.get("online_weight")) for row in rows}
-    by_epoch |= {epoch: w for row in rows for epoch in [int(row["epoch"])]
-                 if math.isfinite(w := number(row.get("online_weight")))}  # fmt: skip
-    values = {epoch: weight for epoch, weight in sorted(by_epoch.items()) if math.isfinite(weight)}
+    cells = {(int(row["epoch"]), number(row.get("online_weight"))) for row in rows}
+    values = dict(sorted(cell for cell in cells if math.isfinite(cell[1])))
     if not any(weight > 0 for weight in values.values()):
         return None
-    return schedule_figure(
-        list(values), list(values.values()), headline("Weight of the online loss", results)
-    )
+    title = headline("Weight of the online loss", results)
+    return schedule_figure(list(values), list(values.values()), title)
 
 
 def schedule_figure(epochs: Sequence[int], weights: Sequence[float], title: str) -> Any:
@@ -211,20 +208,16 @@ def schedule_figure(epochs: Sequence[int], weights: Sequence[float], title: str)
     epochs from 1.
     """
     figure = style.figure(6.6, 3.8)
-    axes = style.axes(figure, title, "Epoch", "Weight w (offline loss: 1 − w)")
-    axes.stairs(
-        weights, [*(e - 0.5 for e in epochs), epochs[-1] + 0.5], color=style.BLUE, linewidth=2, baseline=None
-    )
-    axes.stairs(
-        weights, [*(e - 0.5 for e in epochs), epochs[-1] + 0.5], color=style.BLUE, alpha=0.12, fill=True
-    )
+    axes = style.axes(figure, title, "Epoch", "Weight w (of the offline loss: 1 - w)")
+    edges = [*(epoch - 0.5 for epoch in epochs), epochs[-1] + 0.5]
+    axes.stairs(weights, edges, color=style.BLUE, alpha=0.12, fill=True)
+    axes.stairs(weights, edges, color=style.BLUE, linewidth=2, baseline=None)
     style.epoch_axis(axes, epochs)
     axes.set_ylim(0, max(weights) * 1.12)
-    for place, across in ((0, "left"), (-1, "right")):
-        axes.annotate(
-            f"{weights[place]:.3g}", (epochs[place], weights[place]), xytext=(0, 5), textcoords="offset points",
-            fontsize=9, color=style.INK, ha=across,
-        )  # fmt: skip
+    for place, across in ((0, "left"), (-1, "right"))[: len(epochs)]:
+        look = {"fontsize": 9, "color": style.INK, "ha": across}
+        where = (epochs[place], weights[place])
+        axes.annotate(f"{weights[place]:.3g}", where, (0, 5), "data", "offset points", **look)
     return figure
 
 
@@ -252,13 +245,11 @@ def final_accuracy(rows: Sequence[Row], results: Mapping[str, Any] | None) -> An
     axes = style.axes(figure, headline("Final accuracy", results), "", "Top-1 accuracy on the test set (%)")
     axes.grid(False, axis="x")
     palette = style.colours([name for name, _, _ in finals])
+    look = {"ha": "center", "fontsize": 9, "color": style.INK}
     for place, (name, last, best) in enumerate(finals):
-        for shift, value, alpha in ((-0.2, last, 0.45), (0.2, best, 1.0)):
-            axes.bar(place + shift, value, 0.38, color=palette[name], alpha=alpha)
-            axes.annotate(
-                f"{value:.1f}", (place + shift, value), xytext=(0, 3), textcoords="offset points", ha="center",
-                fontsize=9, color=style.INK,
-            )  # fmt: skip
+        for shift, value, colour in ((-0.2, last, style.paler(palette[name])), (0.2, best, palette[name])):
+            axes.bar(place + shift, value, 0.38, color=colour)
+            axes.annotate(f"{value:.1f}", (place + shift, value), (0, 3), "data", "offset points", **look)
     axes.set_xticks(range(len(finals)), [style.label(name) for name, _, _ in finals])
     every = [value for _, last, best in finals for value in (last, best)] + ([teacher] if teacher else [])
     spread = max(every) - min(every)
@@ -266,16 +257,11 @@ def final_accuracy(rows: Sequence[Row], results: Mapping[str, Any] | None) -> An
     axes.set_ylim(bottom, max(every) + 0.14 * (max(every) - bottom))
     if bottom:
         axes.set_ylabel(f"Top-1 accuracy on the test set (%), from {bottom:.0f}")
-    handles = [_bar_key("last epoch", 0.45), _bar_key("best epoch", 1.0)]
+    pale = style.paler(style.GREY)
+    handles = [style.bar_key("last epoch", pale), style.bar_key("best epoch", style.GREY)]
     if teacher is not None:
         axes.axhline(teacher, color=style.INK, linewidth=1.3, linestyle="-.", zorder=0.5)
         handles.append(style.key(f"teacher ({teacher:.2f})", style.INK, "-.", width=1.3))
     axes.set_xlim(-0.6, len(finals) - 0.4)
     style.legend(axes, handles)
     return figure
-
-
-def _bar_key(text: str, alpha: float) -> Any:
-    from matplotlib.patches import Patch
-
-    return Patch(color=style.GREY, alpha=alpha, label=text)

@@ -40,7 +40,7 @@ class StagedNetwork(nn.Module):
         raise NotImplementedError
 
     def through_stage(self, stage: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
-        """A stage's map before and after its last ReLU; every block leaves its own last ReLU to this method."""
+        """A stage's map before and after its last ReLU, which every block leaves to this method."""
         for block in stage:
             before = block(x)
             x = F.relu(before)

@@ -13,7 +13,10 @@ from models.common import StagedNetwork, conv, initialise_convolutions, projecti
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, before the last ReLU: (N, in, H, W) to (N, out, H/stride, W/stride)."""
+    """Two 3x3 convolutions and a shortcut: (N, in, H, W) to (N, out, H/stride, W/stride).
+
+    The map is given before the last ReLU.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()

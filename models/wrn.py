@@ -80,8 +80,9 @@ class WideResNet(StagedNetwork):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor, is_feat: bool = False, preact: bool = False) -> Tensor | Output:
-        """As for every network, but the maps are the blocks' sums; with `preact` those of the stages go through
-        the next BN.
+        """As for every network, but the maps are the blocks' sums.
+
+        With `preact`, those of the stages are taken after the next BN.
         """
         x = self.conv1(x)
         features = [x] if is_feat else []

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -13,43 +14,41 @@ from torch.overrides import TorchFunctionMode
 from models import model_dict
 from models.common import channel_shuffle
 from models.resnet import ResNet
+from models.resnet_wide_stem import Bottleneck, WideStemResNet
 from models.wrn import WideResNet
 from tests.golden.formula import fill, tensor
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "models.json").read_text())
 WITH_OUTPUTS = [name for name, golden in GOLDEN.items() if "logits" in golden]
-# Each family once, and twice where its smallest network leaves out a kind of block.
-SMALL = (
-    "resnet8",
-    "ResNet18",
-    "ResNet50",
-    "wrn_16_1",
-    "wrn_16_2",
-    "vgg8",
-    "vgg11",
-    "MobileNetV2",
-    "ShuffleV1",
-    "ShuffleV2",
-)
+# Every family once; of the wide stem both kinds of block. vgg11 has a ReLU inside its blocks, vgg8 none.
+SMALL = ("resnet8", "ResNet18", "wrn_16_1", "vgg11", "MobileNetV2", "ShuffleV1", "ShuffleV2")
+BUILD = {**model_dict, "ResNet14": partial(WideStemResNet, block=Bottleneck, blocks=(1, 1, 1, 1))}
 
 every_network = pytest.mark.parametrize("name", model_dict)
-small_networks = pytest.mark.parametrize("name", SMALL)
+small_networks = pytest.mark.parametrize("name", [*SMALL, "ResNet14"])
 published_networks = pytest.mark.parametrize("name", GOLDEN)
 
 
+@pytest.fixture(autouse=True)
+def same_weights_every_time():
+    torch.manual_seed(0)
+
+
+@cache
 def shapes_only(name: str, **settings) -> nn.Module:
     """The network without memory or arithmetic: enough for keys and shapes."""
     with torch.device("meta"):
         return model_dict[name](**settings)
 
 
-def used_to_its_input(network: nn.Module, images: Tensor) -> nn.Module:
-    """The network in eval mode, its BN statistics those of the images, so that no depth lets values run away."""
+def used_to_its_input(name: str) -> nn.Module:
+    """The network in eval mode, with BN statistics of the images, so that no depth lets values run away."""
+    network = BUILD[name]()
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
-        network.train()(images)
+        network.train()(images(8))
     for norm in norms:
         norm.momentum = 0.1
     return network.eval()
@@ -110,10 +109,9 @@ def test_larger_images_give_larger_maps_and_the_same_embedding(name):
 
 
 @every_network
-@pytest.mark.parametrize("num_classes", [7, 1000])
-def test_number_of_classes_changes_the_classifier_alone(name, num_classes):
-    network = shapes_only(name, num_classes=num_classes)
-    assert network(images().to("meta")).shape == (2, num_classes)
+def test_number_of_classes_changes_the_classifier_alone(name):
+    network = shapes_only(name, num_classes=7)
+    assert network(images().to("meta")).shape == (2, 7)
     other = shapes_only(name).state_dict()
     changed = [key for key, value in network.state_dict().items() if value.shape != other[key].shape]
     assert len(changed) == 2 and changed == list(other)[-2:]
@@ -137,7 +135,7 @@ def test_outputs_are_the_published_ones(name):
 
 @every_network
 def test_gradients_of_logits_and_features_reach_every_parameter(name):
-    network = used_to_its_input(model_dict[name](), images())
+    network = used_to_its_input(name)
     features, logits = network(images(), is_feat=True)
     logits.square().mean().backward()
     for key, parameter in network.named_parameters():
@@ -167,7 +165,7 @@ class OutOfPlace(TorchFunctionMode):
 @small_networks
 @pytest.mark.parametrize("preact", [False, True])
 def test_later_layers_leave_features_as_they_were(name, preact):
-    network = used_to_its_input(model_dict[name](), images())
+    network = used_to_its_input(name)
     features, logits = network(images(), is_feat=True, preact=preact)
     with OutOfPlace() as mode:
         untouched, reference = network(images(), is_feat=True, preact=preact)
@@ -180,7 +178,7 @@ def test_later_layers_leave_features_as_they_were(name, preact):
 
 @small_networks
 def test_preact_gives_the_stage_maps_before_the_relu(name):
-    network = used_to_its_input(model_dict[name](), images())
+    network = used_to_its_input(name)
     with torch.no_grad():
         after, logits = network(images(), is_feat=True)
         before, same_logits = network(images(), is_feat=True, preact=True)
@@ -201,7 +199,7 @@ def test_preact_gives_the_stage_maps_before_the_relu(name):
 
 @small_networks
 def test_collecting_features_counts_the_batch_once(name):
-    plain = model_dict[name]().train()
+    plain = BUILD[name]().train()
     collecting = copy.deepcopy(plain)
     expected = plain(images())
     _, logits = collecting(images(), is_feat=True, preact=True)
@@ -214,31 +212,31 @@ def test_collecting_features_counts_the_batch_once(name):
 
 @small_networks
 def test_channels_last_stays_and_changes_no_value(name):
-    network = used_to_its_input(model_dict[name](), images())
+    network = used_to_its_input(name)
     with torch.no_grad():
         expected, expected_logits = network(images(), is_feat=True)
         network = network.to(memory_format=torch.channels_last)
         features, logits = network(images().contiguous(memory_format=torch.channels_last), is_feat=True)
-    torch.testing.assert_close(logits, expected_logits, rtol=1e-3, atol=1e-4)
-    for feature, reference in zip(features[:-1], expected[:-1], strict=True):
+    for feature in features[:-1]:
         assert feature.is_contiguous(memory_format=torch.channels_last)
-        torch.testing.assert_close(feature, reference, rtol=1e-3, atol=1e-4)
+    for value, reference in zip([*features, logits], [*expected, expected_logits], strict=True):
+        assert (value - reference).abs().max() < 1e-4 * reference.abs().max()
 
 
 @small_networks
-def test_half_precision_follows_full_precision(name):
-    network = used_to_its_input(model_dict[name](), images())
-    with torch.no_grad():
-        expected = network(images())
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(images())
-    assert (logits - expected).abs().max() < 0.1 * expected.abs().max()
+def test_every_map_is_in_half_precision_under_autocast(name):
+    network = used_to_its_input(name)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        features, logits = network(images(), is_feat=True)
+    for value in [*features, logits]:
+        assert value.dtype == torch.bfloat16
+        assert value.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["resnet8", "wrn_16_1", "vgg8"])
+@pytest.mark.parametrize("name", ["resnet8", "wrn_16_1"])
 def test_forward_is_one_graph(name):
     torch._dynamo.reset()
-    network = used_to_its_input(model_dict[name](), images())
+    network = used_to_its_input(name)
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     features, logits = compiled(images(), is_feat=True, preact=True)
     expected, expected_logits = network(images(), is_feat=True, preact=True)

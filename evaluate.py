@@ -1,0 +1,92 @@
+"""Accuracy and loss of checkpoints on the test set: each one, and several fused.
+
+    python evaluate.py --path save/models/resnet56_vanilla/ckpt_epoch_240.pth
+    python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth RUN/semckd_last.pth              # fused by their mean
+    python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth RUN/semckd_last.pth --ensemble RUN/ensemble_last.pth
+
+--ensemble fuses the networks, in the order of its students, with the weights that a run of train_modreduce.py learned.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dataset import dataset_dict, load_dataset
+from helper.checkpoint import load_network, read_checkpoint
+from helper.data import eval_loader
+from helper.errors import UserError, run_script
+from helper.evaluation import Scores, evaluate
+from helper.files import write_atomically
+from helper.options import Parser, add_data_arguments, add_device_arguments, resolve_device
+from helper.precision import autocast, full_precision, resolve
+from modreduce import load_ensemble
+
+
+def parser() -> Parser:
+    """The flags of this script."""
+    flags = Parser(__doc__)
+    flags.add_argument("--path", type=Path, nargs="+", required=True, help="checkpoints of networks")
+    flags.add_argument("--model", help="their network, where the checkpoints do not say")
+    flags.add_argument(
+        "--ensemble", type=Path, help="a run's ensemble_last.pth (default: the mean of the logits)"
+    )
+    flags.add_argument("--json", type=Path, help="write the scores there too")
+    add_data_arguments(flags, dataset_dict, training=False)
+    add_device_arguments(flags)
+    return flags
+
+
+def main() -> None:
+    args = parser().parse_args()
+    device = resolve_device(args.device)
+    precision = resolve(args.precision, device)
+    dataset = load_dataset(args.dataset, args.data_folder)
+    networks, names = [], []
+    for path in args.path:
+        network, name, _ = load_network(path, dataset.num_classes, args.model)
+        networks.append(network.eval().to(device, memory_format=torch.channels_last))
+        names.append(f"{path} ({name})")
+    if len(set(names)) < len(names):
+        raise UserError("--path names a checkpoint twice: name each one once")
+    ensemble = None
+    if args.ensemble:
+        content = read_checkpoint(args.ensemble)
+        ensemble = load_ensemble(content, str(args.ensemble), len(networks), dataset.num_classes).to(device)
+
+    def predict(images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        with autocast(device, precision):
+            logits = [network(images).float() for network in networks]
+        named = dict(zip(names, logits, strict=True))
+        with full_precision(device.type):
+            if ensemble is not None:
+                return named | {
+                    f"fused by {args.ensemble}": ensemble.combine(torch.stack(logits), images)[0]
+                }, None
+            if len(logits) > 1:
+                return named | {"fused by their mean": torch.stack(logits).mean(dim=0)}, None
+        return named, None
+
+    loader = eval_loader(dataset, dataset.test_images, dataset.test_labels, device)
+    scores, _ = evaluate(predict, loader)
+    print(as_table(scores, args))
+    if args.json:
+        entries = {
+            name: dict(zip(("test_loss", "test_acc", "test_acc_top5"), s, strict=True))
+            for name, s in scores.items()
+        }
+        write_atomically(args.json, json.dumps({"dataset": args.dataset, "scores": entries}, indent=2) + "\n")
+
+
+def as_table(scores: dict[str, Scores], args: argparse.Namespace) -> str:
+    """One line per network or ensemble."""
+    width = max(len(name) for name in scores)
+    lines = [f"{args.dataset + ', test set':<{width}}  {'top-1':>9}  {'top-5':>9}  {'loss':>8}"]
+    lines += [f"{n:<{width}}  {s.top1:>7.2f} %  {s.top5:>7.2f} %  {s.loss:>8.4f}" for n, s in scores.items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_script(main)
