@@ -1,10 +1,11 @@
 """Accuracy and loss of checkpoints on the test set: each one, and several fused.
 
     python evaluate.py --path save/models/resnet56_vanilla/ckpt_epoch_240.pth
-    python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth RUN/semckd_last.pth              # fused by their mean
-    python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth RUN/semckd_last.pth --ensemble RUN/ensemble_last.pth
+    python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth RUN/semckd_last.pth   # and fused by the mean
+    python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth --ensemble RUN/ensemble_last.pth
 
---ensemble fuses the networks, in the order of its students, with the weights that a run of train_modreduce.py learned.
+--ensemble fuses the networks, in the order of its students, with the weights that a run of train_modreduce.py
+learned.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from helper.checkpoint import load_network, read_checkpoint
 from helper.data import eval_loader
 from helper.errors import UserError, run_script
 from helper.evaluation import Scores, evaluate
-from helper.files import write_atomically
+from helper.files import check_folder, write_atomically
 from helper.options import Parser, add_data_arguments, add_device_arguments, resolve_device
 from helper.precision import autocast, full_precision, resolve
 from modreduce import load_ensemble
@@ -41,6 +42,12 @@ def parser() -> Parser:
 
 def main() -> None:
     args = parser().parse_args()
+    if args.json:
+        check_folder(args.json.parent, "--json")
+        if args.json.is_dir():
+            raise UserError(f"--json: {args.json} is a folder: name a file in it")
+    if len({path.absolute() for path in args.path}) < len(args.path):
+        raise UserError("--path names a checkpoint twice: name each one once")
     device = resolve_device(args.device)
     precision = resolve(args.precision, device)
     dataset = load_dataset(args.dataset, args.data_folder)
@@ -49,8 +56,6 @@ def main() -> None:
         network, name, _ = load_network(path, dataset.num_classes, args.model)
         networks.append(network.eval().to(device, memory_format=torch.channels_last))
         names.append(f"{path} ({name})")
-    if len(set(names)) < len(names):
-        raise UserError("--path names a checkpoint twice: name each one once")
     ensemble = None
     if args.ensemble:
         content = read_checkpoint(args.ensemble)

@@ -1,17 +1,24 @@
-"""ModReduce: one teacher trains several students, each by another kind of knowledge, and they learn from each other.
+"""ModReduce: one teacher trains several students, each by another kind of knowledge, and they learn from each
+other.
 
     python train_modreduce.py --path_t save/models/resnet32x4_vanilla/ckpt_epoch_240.pth --model_s resnet8x4
     python train_modreduce.py --path_t T.pth --model_s resnet20 --distill kd rkd fitnet --online one
-    python train_modreduce.py --path_t T.pth --model_s resnet20 vgg8 ShuffleV2 --distill kd crd semckd --online pcl
-    python train_modreduce.py --path_t T.pth --model_s resnet20 --online wavg --online_start 220   # asynchronous
-    python train_modreduce.py --path_t T.pth --model_s resnet20 --online none      # the three baselines in one pass
+    python train_modreduce.py --path_t T.pth --model_s resnet20 vgg8 ShuffleV2 --online pcl
+    python train_modreduce.py --path_t T.pth --model_s resnet20 --online wavg --online_start 220   # late
+    python train_modreduce.py --path_t T.pth --model_s resnet20 --online none   # three baselines in a pass
 
 The run's folder is save/train_modreduce/<name>; the same command with --resume goes on where it was stopped.
 """
 
 from dataset import dataset_dict
 from distiller_zoo import distiller_dict
-from helper.arguments import fraction, non_negative_float, non_negative_int, positive_float
+from helper.arguments import (
+    fraction,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_fraction,
+)
 from helper.data import load_data
 from helper.errors import UserError, run_script
 from helper.experiment import finished_already, prepare_device, run_experiment, table
@@ -40,7 +47,7 @@ def parser() -> Parser:
         default=["kd", "crd", "semckd"],
         choices=list(distiller_dict),
         metavar="METHOD",
-        help=f"one student per method, of {', '.join(distiller_dict)}; repeats allowed (default kd crd semckd)",
+        help=f"one student per method: {', '.join(distiller_dict)}; repeats allowed (kd crd semckd)",
     )
     add_teacher_arguments(flags, many_students=True)
     group = flags.add_argument_group("online learning")
@@ -51,7 +58,7 @@ def parser() -> Parser:
     group.add_argument("--online_weight", type=fraction, default=0.7, help="its largest size (default 0.7)")
     group.add_argument(
         "--online_weight_start",
-        type=positive_float,
+        type=positive_fraction,
         default=0.01,
         help="where a synchronous run starts (default 0.01)",
     )

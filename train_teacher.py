@@ -5,15 +5,17 @@
     python train_teacher.py --model vgg13 --val_split 0.1 --seed 2 --trial 2
 
 The run's folder is save/train_teacher/<name>; the network also goes to save/models/<model>_vanilla/
-ckpt_epoch_<epochs>.pth, where the scripts that need a teacher look for it. The same command with --resume goes on
-where it was stopped.
+ckpt_epoch_<epochs>.pth, where the scripts that need a teacher look for it. The same command with --resume
+goes on where it was stopped.
 """
+
+from pathlib import Path
 
 from dataset import dataset_dict
 from helper.data import load_data
 from helper.errors import run_script
 from helper.experiment import finished_already, prepare_device, run_experiment, table, teacher_copy_path
-from helper.files import keep_as
+from helper.files import check_folder, keep_as
 from helper.options import (
     Parser,
     add_data_arguments,
@@ -44,17 +46,24 @@ def main() -> None:
     data = load_data(args)
     name = f"{args.model}_{args.dataset}_trial_{args.trial}"
     run = RunFolder(args.save_folder, "train_teacher", name, args.resume)
+    copy = teacher_copy_path(args.save_folder, args.model, args.dataset, args.epochs)
+    check_folder(copy.parent, "--save_folder")
     if finished_already(run):
+        leave_copy(run, copy)
         return
     plan = StudentPlan("teacher", args.model, None, LossWeights(1.0, 0.0, 0.0))
     group = build_group([plan], None, "none", data, args, device, precision)
     results = run_experiment(run, group, data, args, precision)
     print(table(results))
-    copy = teacher_copy_path(args.save_folder, args.model, args.dataset, args.epochs)
-    copy.parent.mkdir(parents=True, exist_ok=True)
+    leave_copy(run, copy)
+
+
+def leave_copy(run: RunFolder, copy: Path) -> None:
+    """Put the trained network where teachers are looked for, unless one stands there already."""
     if copy.exists():
         print(f"{copy} stays as it was; this run's network is {run.path / 'teacher_last.pth'}")
     else:
+        copy.parent.mkdir(parents=True, exist_ok=True)
         keep_as(run.path / "teacher_last.pth", copy)
         print(f"teacher: {copy}")
 

@@ -1,9 +1,9 @@
 """The published ModReduce step, written out as it was published: what ours is timed against.
 
-Every image is a PIL image with transforms of its own, made by worker processes that also draw its negatives with numpy;
-vectors are gathered from the banks; each student has its own backward; all is float32 and contiguous; loss and accuracy
-are read at every step. Only what is published is here, nothing is slowed down: the anomaly detection of autograd that the
-published loop keeps on, and that costs more, is left off.
+Every image is a PIL image with transforms of its own, made by worker processes that also draw its negatives
+with numpy; vectors are gathered from the banks; each student has its own backward; all is float32 and
+contiguous; loss and accuracy are read at every step. Only what is published is here, nothing is slowed down:
+the anomaly detection of autograd that the published loop keeps on, and that costs more, is left off.
 """
 
 from typing import NamedTuple
@@ -24,7 +24,9 @@ TEMPERATURE = 4.0
 
 
 class Sample(NamedTuple):
-    """A batch as the published loader gives it; contrast: (B, K + 1) rows of the banks, the image itself first."""
+    """A batch as the published loader gives it; contrast: (B, K + 1) rows of the banks, the image itself
+    first.
+    """
 
     images: Tensor
     labels: Tensor
@@ -133,7 +135,8 @@ class WeightedAverage(nn.Module):
 class LiteralStep:
     """One step of all students, part by part.
 
-    teacher, networks: built by `models.model_dict`, on the device; labels of the training set decide the banks' size.
+    teacher, networks: built by `models.model_dict`, on the device; labels of the training set decide the
+    banks' size.
     """
 
     def __init__(

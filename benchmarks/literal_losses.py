@@ -24,7 +24,8 @@ def unit_vectors(x: Tensor) -> Tensor:
 class Contrast(nn.Module):
     """CRD with two banks of vectors, from which all positives and negatives are gathered.
 
-    Tian et al., "Contrastive Representation Distillation", 2020. The heads' parameters train with the student.
+    Tian et al., "Contrastive Representation Distillation", 2020. The heads' parameters train with the
+    student.
     """
 
     def __init__(
@@ -120,7 +121,8 @@ def regressor(channels_in: int, channels_out: int) -> nn.Sequential:
 class CrossLayerAttention(nn.Module):
     """SemCKD: every map of the student against every map of the teacher, weighted by attention.
 
-    Chen et al., "Cross-Layer Distillation with Semantic Calibration", 2021. maps: examples of both networks' maps.
+    Chen et al., "Cross-Layer Distillation with Semantic Calibration", 2021. maps: examples of both networks'
+    maps.
     """
 
     def __init__(self, maps_s: list[Tensor], maps_t: list[Tensor], batch_size: int):

@@ -12,8 +12,9 @@ from helper.randomness import generator
 class Bank(nn.Module):
     """n_data unit vectors (n_data, D) in float32, and a copy in bfloat16 for products in low precision.
 
-    Starts uniform in +-1/sqrt(D/3), a function of the seed; momentum: share of the old vector in an update. The copy
-    is no state of its own: each row is always the rounded row of `vectors`, also after `load_state_dict`.
+    Starts uniform in +-1/sqrt(D/3), a function of the seed; momentum: share of the old vector in an update.
+    The copy is no state of its own: each row is always the rounded row of `vectors`, also after
+    `load_state_dict`.
     """
 
     def __init__(self, n_data: int, dim: int, momentum: float, seed: int):
@@ -40,8 +41,9 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def update(self, indices: Tensor, embeddings: Tensor) -> None:
-        """Rows (B,), all different, become the unit vectors of momentum * old + (1 - momentum) * new, for embeddings
-        (B, D)."""
+        """Rows (B,), all different, become the unit vectors of momentum * old + (1 - momentum) * new, for
+        embeddings (B, D).
+        """
         mixed = self.momentum * self.vectors[indices] + (1.0 - self.momentum) * embeddings
         vectors = F.normalize(mixed, dim=1)
         self.vectors.index_copy_(0, indices, vectors)

@@ -1,9 +1,10 @@
-"""The contrast: noise-contrastive losses of a batch against both banks, with their gradients, and no gather of vectors.
+"""The contrast: noise-contrastive losses of a batch against both banks, with their gradients, and no gather
+of vectors.
 
-With s the inner product of an anchor and a row of a bank, p = exp(s/T)/Z and noise m * P_n = K/n_data, the odds of a pair
-being a positive are o = p/(m * P_n + eps). A positive costs -log(p/(p + m P_n + eps)) = log(1 + 1/o), a negative
--log(m P_n/(p + m P_n + eps)) = log(1 + o) + log(1 + eps/(m P_n)), with the slope o/(1 + o) in s/T. (Tian, Krishnan, Isola:
-"Contrastive Representation Distillation", 2020, equations 10 to 18.)
+With s the inner product of an anchor and a row of a bank, p = exp(s/T)/Z and noise m * P_n = K/n_data, the
+odds of a pair being a positive are o = p/(m * P_n + eps). A positive costs -log(p/(p + m P_n + eps)) = log(1
++ 1/o), a negative -log(m P_n/(p + m P_n + eps)) = log(1 + o) + log(1 + eps/(m P_n)), with the slope o/(1 + o)
+in s/T. (Tian, Krishnan, Isola: "Contrastive Representation Distillation", 2020, equations 10 to 18.)
 """
 
 import math
@@ -31,12 +32,17 @@ def sums_of_exponentials(
 
 
 def negative_losses(
-    anchors: list[Tensor], banks: list[Tensor], negatives: Negatives, thresholds: list[Tensor], temperature: float
+    anchors: list[Tensor],
+    banks: list[Tensor],
+    negatives: Negatives,
+    thresholds: list[Tensor],
+    temperature: float,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Sum of log(1 + o) over all negatives of both directions, and its gradients with respect to the anchors (B, D).
+    """Sum of log(1 + o) over all negatives of both directions, and its gradients with respect to the anchors
+    (B, D).
 
-    banks: (n_data, D) in float32 or, for products in low precision, bfloat16; thresholds: per direction the value of
-    score/T where o = 1.
+    banks: (n_data, D) in float32 or, for products in low precision, bfloat16; thresholds: per direction the
+    value of score/T where o = 1.
     """
     total = anchors[0].new_zeros(())
     queries = [_queries(anchor, bank, temperature) for anchor, bank in zip(anchors, banks, strict=True)]
@@ -73,7 +79,9 @@ class Attach(torch.autograd.Function):
 
 
 def _queries(anchors: Tensor, bank: Tensor, temperature: float) -> Tensor:
-    """Anchors whose products with rows of the bank are scores/T as powers of 2, which are faster than those of e."""
+    """Anchors whose products with rows of the bank are scores/T as powers of 2, which are faster than those
+    of e.
+    """
     return (anchors * (math.log2(math.e) / temperature)).to(bank.dtype)
 
 

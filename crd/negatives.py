@@ -21,8 +21,8 @@ ROWS_PER_NEGATIVE = 64
 class Block(NamedTuple):
     """Some rows of a bank against some samples of the batch.
 
-    samples: which samples (A of them); rows: which rows of the bank (R of them), as a slice or as indices; weights:
-    (R, A) float32, 1 where the row is a negative of the sample, else 0.
+    samples: which samples (A of them); rows: which rows of the bank (R of them), as a slice or as indices;
+    weights: (R, A) float32, 1 where the row is a negative of the sample, else 0.
     """
 
     samples: slice
@@ -59,11 +59,11 @@ class GivenNegatives:
 
 @dataclass(frozen=True)
 class DrawnNegatives:
-    """Negatives as a rule: image x is one of sample i's if (strides[i] * slots[x] + offsets[i]) mod p is below
-    limits[i] and its class is not own[i]. The rule holds for exactly K images per sample.
+    """Negatives as a rule: image x is one of sample i's if (strides[i] * slots[x] + offsets[i]) mod p is
+    below limits[i] and its class is not own[i]. The rule holds for exactly K images per sample.
 
-    slots: (p,) int64, a permutation of 0..p-1 whose first n_data belong to the images; strides, offsets, limits, own:
-    (B,) int64; classes: (n_data,) int32; places: (p,) int32, each slot as a fraction of 2^32.
+    slots: (p,) int64, a permutation of 0..p-1 whose first n_data belong to the images; strides, offsets,
+    limits, own: (B,) int64; classes: (n_data,) int32; places: (p,) int32, each slot as a fraction of 2^32.
     """
 
     count: int
@@ -82,7 +82,8 @@ class DrawnNegatives:
         return len(self.slots)
 
     def blocks(self) -> Iterator[Block]:
-        """All rows of the bank against all samples; for a bank so large that this is slower, the drawn rows alone.
+        """All rows of the bank against all samples; for a bank so large that this is slower, the drawn rows
+        alone.
 
         On two CPU cores with K = 16384 and B = 64 both ways take equally long at about 64 rows per negative.
         """
@@ -118,8 +119,9 @@ class DrawnNegatives:
             yield Block(slice(i, i + 1), rows, weights[:, None].float())
 
     def indices(self) -> tuple[Tensor, Tensor]:
-        """Indices (B, W) into the training set and a mask (B, W) with K true in each row: W = K + the largest class
-        + the slots that belong to no image."""
+        """Indices (B, W) into the training set and a mask (B, W) with K true in each row: W = K + the largest
+        class + the slots that belong to no image.
+        """
         p, n_data = self.prime, len(self.classes)
         images = torch.empty_like(self.slots)
         images[self.slots] = torch.arange(p, device=images.device)
@@ -132,17 +134,20 @@ class DrawnNegatives:
 
 
 class NegativeSampler(nn.Module):
-    """Draws, for each image of a batch, exactly K distinct images of other classes, every such set equally likely.
+    """Draws, for each image of a batch, exactly K distinct images of other classes, every such set equally
+    likely.
 
-    A draw puts the images into p slots at random, p the next prime from n_data on. Sample i sorts the slots by
-    (a_i * slot + b_i) mod p, with a stride a_i and an offset b_i of its own, and takes the first K images of other
-    classes. Whatever a_i and b_i are, the images stand in that order at random, so that its negatives are a uniform
-    K-subset of the other classes, without replacement. Strides and offsets are drawn independently: given the slots,
-    the sets of two samples are independent, and the map being 2-universal (all strides 1..p-1 up to 92,678 images, the
-    smaller ones beyond), their overlap has the mean and the variance of independent draws (nearly: a sample's own
-    class is passed over). Nothing waits for the device and all shapes are static.
+    A draw puts the images into p slots at random, p the next prime from n_data on. Sample i sorts the slots
+    by (a_i * slot + b_i) mod p, with a stride a_i and an offset b_i of its own, and takes the first K images
+    of other classes. Whatever a_i and b_i are, the images stand in that order at random, so that its
+    negatives are a uniform K-subset of the other classes, without replacement. Strides and offsets are drawn
+    independently: given the slots, the sets of two samples are independent, and the map being 2-universal
+    (all strides 1..p-1 up to 92,678 images, the smaller ones beyond), their overlap has the mean and the
+    variance of independent draws (nearly: a sample's own class is passed over). Nothing waits for the device
+    and all shapes are static.
 
-    labels: (n_data,) int64 of the training set; count: K. Raises UserError if a class leaves fewer other images.
+    labels: (n_data,) int64 of the training set; count: K. Raises UserError if a class leaves fewer other
+    images.
     """
 
     def __init__(self, labels: Tensor, count: int):
@@ -187,8 +192,8 @@ class NegativeSampler(nn.Module):
     def _limits(self, labels: Tensor, slots: Tensor, strides: Tensor, offsets: Tensor) -> Tensor:
         """How many places of each sample's order hold its first K images of other classes.
 
-        The sample's own class and the empty slots stand between them: one at place q, the l-th of its kind, has q - l
-        images of other classes before it, and is passed over if these are fewer than K.
+        The sample's own class and the empty slots stand between them: one at place q, the l-th of its kind,
+        has q - l images of other classes before it, and is passed over if these are fewer than K.
         """
         members = self.members[labels]
         own = (strides[:, None] * slots[members.clamp(min=0)] + offsets[:, None]) % self.prime

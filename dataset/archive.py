@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from dataset.base import ARRAY_NAMES
 from helper.errors import UserError, one_line
 
-KEEPING = "np.savez(path, train_images=..., train_labels=..., test_images=..., test_labels=...)"
+WRITING = "np.savez(path, train_images=..., train_labels=..., test_images=..., test_labels=...)"
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -16,22 +17,26 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Nothing in the file is executed: arrays of Python objects are refused. Raises UserError if the file is
     damaged, truncated, not an .npz file, or lacks an array.
     """
-    # A damaged archive fails in zipfile, zlib, or in the parser of the arrays' headers, each with errors of its
-    # own: whatever goes wrong while reading means the same to the user.
+    # A damaged archive fails in zipfile, in zlib or in the parser of the arrays' headers, each with errors
+    # of its own: whatever goes wrong while reading means the same to the user.
     try:
+        if not zipfile.is_zipfile(path) and not path.read_bytes()[:6] == NPY_START:
+            raise ValueError("it is cut off or no archive")
         content = np.load(path, allow_pickle=False)
-        names = set(content.files)
-        arrays = {name: content[name] for name in ARRAY_NAMES if name in names}
-        content.close()
+        if not isinstance(content, NpzFile):
+            raise ValueError("it holds a single array")
+        with content:
+            names = set(content.files)
+            arrays = {name: content[name] for name in ARRAY_NAMES if name in names}
     except Exception as error:
         raise UserError(
-            f"{path} cannot be read ({one_line(error) or type(error).__name__}): allowed is an undamaged .npz file "
-            f"of plain arrays; copy or write it again with {KEEPING}"
+            f"{path} cannot be read ({one_line(error) or type(error).__name__}): allowed is an undamaged "
+            f".npz file of plain arrays; copy it again, or write it with {WRITING}"
         ) from error
     missing = [name for name in ARRAY_NAMES if name not in names]
     if missing:
         raise UserError(
-            f"{path} lacks {', '.join(missing)} (found: {', '.join(sorted(names)) or 'nothing'}): write it again "
-            f"with {KEEPING}"
+            f"{path} lacks {', '.join(missing)} (found: {', '.join(sorted(names)) or 'nothing'}): write it "
+            f"with {WRITING}"
         )
     return arrays

@@ -77,7 +77,7 @@ def check_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.nd
     train_size, test_size = checked["train_images"].shape[1], checked["test_images"].shape[1]
     if train_size != test_size:
         raise UserError(
-            f"{name}: train_images are {train_size} x {train_size} and test_images {test_size} x {test_size}; "
+            f"{name}: train_images are {train_size} x {train_size}, test_images {test_size} x {test_size}; "
             "both must have the same size: scale one of them"
         )
     return checked
@@ -103,8 +103,8 @@ def _check_images(what: str, images: np.ndarray) -> np.ndarray:
     found = f"{images.dtype} {images.shape}"
     if np.issubdtype(images.dtype, np.floating) and np.isnan(images).any():
         raise UserError(
-            f"{what} is {found} and has NaN (not-a-number) pixels, {allowed}: repair the images, then store them "
-            "as uint8 from 0 to 255"
+            f"{what} is {found} and has NaN (not-a-number) pixels, {allowed}: repair the images, then store "
+            "them as uint8 from 0 to 255"
         )
     if images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1):
         raise UserError(
@@ -124,8 +124,8 @@ def _check_images(what: str, images: np.ndarray) -> np.ndarray:
         raise UserError(f"{what} is {found}, {allowed}: store one RGB image per row of the array")
     if images.dtype != np.uint8:
         raise UserError(
-            f"{what} is {found}, {allowed}: pixels are whole numbers from 0 to 255, so for values from 0 to 1 use "
-            "(images * 255).round().astype(np.uint8)"
+            f"{what} is {found}, {allowed}: pixels are whole numbers from 0 to 255, so for values from 0 to "
+            "1 use (images * 255).round().astype(np.uint8)"
         )
     if len(images) == 0:
         raise UserError(f"{what} is empty, {allowed} with n at least 1: put images into this split")
@@ -140,7 +140,8 @@ def _check_labels(what: str, labels: np.ndarray, count: int) -> np.ndarray:
     found = f"{labels.dtype} {labels.shape}"
     if labels.ndim == 2 and len(labels) == count and labels.shape[1] > 1:
         raise UserError(
-            f"{what} is {found}, {allowed}: turn one column per class into class numbers with labels.argmax(axis=1)"
+            f"{what} is {found}, {allowed}: turn one column per class into class numbers with "
+            "labels.argmax(axis=1)"
         )
     if labels.ndim != 1 or len(labels) != count:
         raise UserError(
@@ -157,6 +158,6 @@ def _check_statistics(dataset: DataSet) -> None:
     for what, values, smallest in (("mean", dataset.mean, 0.0), ("std", dataset.std, 1e-6)):
         if len(values) != 3 or not all(smallest <= value <= 1 for value in values):
             raise UserError(
-                f"{dataset.name}: {what} is {tuple(values)}, allowed are three numbers from {smallest:g} to 1: "
-                "a standard deviation of 0 means that all images are of one colour, check the images"
+                f"{dataset.name}: {what} is {tuple(values)}, allowed are three numbers from {smallest:g} to "
+                "1: a standard deviation of 0 means that all images are of one colour, check the images"
             )

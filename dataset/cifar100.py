@@ -34,16 +34,13 @@ DOWNLOAD_TIMEOUT = 60  # seconds without a byte
 
 
 def load_cifar100(folder: Path) -> DataSet:
-    """CIFAR-100 from cifar100.npz in the folder, else through torchvision, which downloads it if it is not there.
+    """CIFAR-100 from cifar100.npz in the folder, else through torchvision, which downloads it if need be.
 
-    The arrays are checked against the SHA-256 of the data set's bytes. Raises UserError if they differ, if the
-    file cannot be read or the download fails; a failed download leaves nothing behind.
+    The arrays are checked against the SHA-256 of the data set's bytes. Raises UserError if they differ, if
+    the file cannot be read or the download fails; a failed download leaves nothing behind.
     """
     path = folder / ARCHIVE
-    if path.exists():
-        arrays = verified(read_arrays(path), str(path))
-    else:
-        arrays = _through_torchvision(folder)
+    arrays = verified(read_arrays(path), str(path)) if path.exists() else _through_torchvision(folder)
     return DataSet("cifar100", **arrays, num_classes=100, mean=MEAN, std=STD)
 
 
@@ -62,8 +59,8 @@ def verified(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray
         digest = hashlib.sha256(result[name]).hexdigest()
         if digest != SHA256[name]:
             raise UserError(
-                f"{source}: {name} is not CIFAR-100's (SHA-256 {digest[:12]}..., must be {SHA256[name][:12]}...): "
-                "the file is damaged or in another order, bring it again"
+                f"{source}: {name} is not CIFAR-100's (SHA-256 {digest[:12]}..., must be "
+                f"{SHA256[name][:12]}...): the data is damaged or in another order, bring it again"
             )
     return result
 
@@ -82,8 +79,8 @@ def _through_torchvision(folder: Path) -> dict[str, np.ndarray]:
             arrays[f"{split}_labels"] = np.array(part.targets, np.int64)
     except (RuntimeError, OSError) as error:
         raise UserError(
-            f"{unpacked} is incomplete or damaged ({one_line(error)}): delete it to have CIFAR-100 fetched again, "
-            f"or put {ARCHIVE} into {folder}"
+            f"{unpacked} is incomplete or damaged ({one_line(error)}): delete it to have CIFAR-100 fetched "
+            f"again, or put {ARCHIVE} into {folder}"
         ) from error
     return verified(arrays, str(unpacked))
 
@@ -101,12 +98,17 @@ def _download(folder: Path, unpacked: Path) -> None:
                 (Path(temporary) / CIFAR100.filename).symlink_to(brought.absolute())
             CIFAR100(temporary, download=True)
             folder.mkdir(parents=True, exist_ok=True)
-            os.replace(Path(temporary) / CIFAR100.base_folder, unpacked)
+            try:
+                os.replace(Path(temporary) / CIFAR100.base_folder, unpacked)
+            except OSError:
+                if not unpacked.exists():  # another run, started at the same time, was faster
+                    raise
     except Exception as error:  # of urllib, http, ssl, tarfile or the file system, all with the same way out
+        reason = one_line(error) or type(error).__name__
         raise UserError(
-            f"CIFAR-100 is not in {folder} and cannot be downloaded ({one_line(error) or type(error).__name__}): "
-            f"put there either {ARCHIVE} with the arrays {', '.join(SHAPES)}, or {CIFAR100.filename} or its "
-            f"unpacked folder {CIFAR100.base_folder}"
+            f"CIFAR-100 is not in {folder} and cannot be downloaded ({reason}): put there either {ARCHIVE} "
+            f"with the arrays {', '.join(SHAPES)}, or {CIFAR100.filename} or its unpacked folder "
+            f"{CIFAR100.base_folder}"
         ) from error
 
 

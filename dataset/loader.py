@@ -14,12 +14,13 @@ CHUNK_ON_CUDA = 64
 
 
 class TrainLoader:
-    """Batches in random order, randomly cropped and mirrored: the classical transforms, a whole batch at a time.
+    """Batches in random order, randomly cropped and mirrored: the classical transforms, for whole batches.
 
-    images: (n, H, W, 3) uint8; labels: (n,) integers; numpy arrays or tensors. mean, std: per channel, in units
-    where white is 1. padding: black pixels on each side from which crops of H x W are cut; flip: mirror every
-    other image. chunk: how many batches are augmented at once (1 on a CPU, where a batch then stays in the cache;
-    64 on a GPU, where launching is what costs). Raises UserError if a batch is larger than the data.
+    images: (n, H, W, 3) uint8; labels: (n,) integers; numpy arrays or tensors. mean, std: per channel, in
+    units where white is 1. padding: black pixels on each side, from which crops of H x W are cut; flip:
+    mirror an image with probability one half. chunk: how many batches are augmented at once (1 on a CPU,
+    where a batch then stays in the cache; 64 on a GPU, where launching is what costs). Raises UserError if a
+    batch is larger than the data.
     """
 
     def __init__(
@@ -41,8 +42,8 @@ class TrainLoader:
         self.batch_size = _check_batch_size(batch_size)
         if batch_size > self.n_data:
             raise UserError(
-                f"--batch_size {batch_size} is larger than the {self.n_data} training images: allowed are 1 to "
-                f"{self.n_data}"
+                f"--batch_size {batch_size} is larger than the {self.n_data} training images: "
+                f"allowed are 1 to {self.n_data}"
             )
         self.device = torch.device(device)
         self.seed = seed
@@ -100,8 +101,8 @@ class TrainLoader:
     def _paint(self, images: Tensor) -> Tensor:
         """All images, and all mirrored images, on black: (n or 2n, + 1, H + padding, W + padding, 3) uint8.
 
-        Each image has its black above and to the left only. The black below it is the one above the next image,
-        the black to its right the one left of the next row, and a black image at the end serves the last.
+        Each image has its black above and to the left only. The black below it is the one above the next
+        image, the black to its right the one left of the next row; a black image at the end serves the last.
         """
         copies = 2 if self.flip else 1
         shape = (copies * self.n_data + 1, self.height + self.padding, self.width + self.padding, 3)
@@ -113,9 +114,9 @@ class TrainLoader:
         return canvas
 
     def _views(self) -> Tensor:
-        """Every window of H x W on the canvas, as (number of pixels, H, W * 3) views of the same memory.
+        """Every window of H x W on the canvas, as (number of windows, H, W * 3) views of the same memory.
 
-        One index then chooses image, mirroring and crop at once, and each row of pixels is copied in one piece.
+        One index then chooses image, mirroring and crop at once, and a row of pixels is copied in one piece.
         """
         line = (self.width + self.padding) * 3
         reach = (self.height - 1) * line + self.width * 3
@@ -159,7 +160,7 @@ class EvalLoader:
 
 
 class Normalise:
-    """From uint8 pixels to (pixel / 255 - mean) / std, with the operations of torchvision's transforms, bit for bit."""
+    """From uint8 pixels to (pixel / 255 - mean) / std, bit for bit as torchvision's transforms on a CPU."""
 
     def __init__(
         self, size: Sequence[int], mean: Sequence[float], std: Sequence[float], device: torch.device | str
@@ -178,8 +179,8 @@ class Normalise:
 def _tensor(values: np.ndarray | Tensor) -> Tensor:
     if isinstance(values, Tensor):
         return values
-    # torch cannot mark a tensor as read-only, so an array that is read-only must be copied.
-    return torch.from_numpy(values if values.flags.writeable else values.copy())
+    # torch knows neither read-only memory nor negative strides: such arrays are copied.
+    return torch.from_numpy(np.require(values, requirements=("C", "W")))
 
 
 def _check_batch_size(batch_size: int) -> int:

@@ -7,7 +7,7 @@ from helper.randomness import derive_seed
 
 
 def stratified_indices(labels: np.ndarray, size: int, seed: int, flag: str = "--train_size") -> np.ndarray:
-    """Sorted indices (size,) of a random part of the data in which every class has its share, and at least one.
+    """Sorted indices (size,) of a random part of the data; every class has its share, and at least one image.
 
     labels: (n,) integers. flag: the setting that asked for it, for the message. Raises UserError if size is
     smaller than the number of classes or larger than n.
@@ -16,10 +16,10 @@ def stratified_indices(labels: np.ndarray, size: int, seed: int, flag: str = "--
     classes, counts = np.unique(labels, return_counts=True)
     if not len(classes) <= size <= len(labels):
         raise UserError(
-            f"{flag} asks for {size} images, allowed are {len(classes)} (one per class) to {len(labels)} (all): "
-            "choose a number in between"
+            f"{flag} asks for {size} images, allowed are {len(classes)} (one per class) to {len(labels)} "
+            "(all): choose a number in between"
         )
-    # RandomState, because its stream is frozen: numpy's newer generators may draw differently in a later version.
+    # RandomState, because its stream is frozen: numpy's newer generators may change theirs.
     random = np.random.RandomState(derive_seed(seed, "split") % 2**32)
     chosen = [
         random.permutation(np.flatnonzero(labels == label))[:share]
@@ -43,9 +43,9 @@ def hold_out(
     largest = len(labels) - len(classes)
     if counts.min() < 2 or not len(classes) <= size <= largest:
         raise UserError(
-            f"{flag} {fraction:g} would hold out {size} of {len(labels)} images; each of the {len(classes)} classes "
-            f"needs an image in both parts, and the smallest has {counts.min()}: allowed are {len(classes)} to "
-            f"{largest} held-out images and classes of at least 2"
+            f"{flag} {fraction:g} would hold out {size} of {len(labels)} images; each of the {len(classes)} "
+            f"classes needs an image in both parts, and the smallest has {counts.min()}: allowed are "
+            f"{len(classes)} to {largest} held-out images and classes of at least 2"
         )
     held_out = stratified_indices(labels, size, seed, flag)
     kept = np.setdiff1d(np.arange(len(labels)), held_out)
@@ -58,7 +58,7 @@ def hold_out(
 
 
 def _shares(counts: np.ndarray, size: int) -> np.ndarray:
-    """How many images of each class make up `size`: largest remainders, at least one; exact integer arithmetic."""
+    """Images of each class that make up `size`: largest remainders, at least one, in exact arithmetic."""
     total = int(counts.sum())
     shares = np.maximum(counts * size // total, 1)
     while shares.sum() < size:

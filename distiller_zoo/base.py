@@ -13,8 +13,8 @@ from helper.batch import Batch, Output
 class Example:
     """What a method sees once before training, to size its layers.
 
-    student, teacher: Outputs of a few images; labels: (n_data,) int64, those of the training set; batch_size: of
-    every step to come; seed: for what the method initialises and draws.
+    student, teacher: Outputs of a few images; labels: (n_data,) int64, those of the training set; batch_size:
+    of every step to come; seed: for what the method initialises and draws.
     """
 
     student: Output
@@ -26,10 +26,12 @@ class Example:
 
 
 class Distiller(nn.Module):
-    """One kind of knowledge: a loss between a student's and a teacher's Output, with the layers that it trains.
+    """One kind of knowledge: a loss between a student's and a teacher's Output, with the layers that it
+    trains.
 
-    A method is one subclass in one file and one line in `distiller_dict`. It is built from an Example and the flags,
-    and raises UserError if they do not fit. Its parameters are trained with the student, its buffers are saved with it.
+    A method is one subclass in one file and one line in `distiller_dict`. It is built from an Example and the
+    flags, and raises UserError if they do not fit. Its parameters are trained with the student, its buffers
+    are saved with it.
 
     weight: default of -b/--beta; multiplier: ModReduce's factor of the whole offline loss of such a student;
     fixed_batch: whether every batch must have the size of the first.

@@ -26,13 +26,15 @@ SMALLEST_TEMPERATURE = 0.0125  # exp(1/T) has to fit into float32
 class CRDLoss(nn.Module):
     """Both directions of CRD's contrast, and the banks that they need.
 
-    The student's embeddings are scored against the bank of the teacher's, the teacher's against the student's; after the
-    loss the rows of the batch are updated. Z of each direction is set once, at the first batch, to
-    mean(exp(score/T)) * n_data. Tian, Krishnan, Isola: "Contrastive Representation Distillation", 2020.
+    The student's embeddings are scored against the bank of the teacher's, the teacher's against the
+    student's; after the loss the rows of the batch are updated. Z of each direction is set once, at the first
+    batch, to mean(exp(score/T)) * n_data. Tian, Krishnan, Isola: "Contrastive Representation Distillation",
+    2020.
 
-    s_dim, t_dim: sizes of the networks' embeddings; feat_dim: of the vectors in the banks; nce_k: negatives per image;
-    nce_t: temperature; nce_m: momentum of the banks; seed: for what the banks start with; low_precision: products with
-    the banks in bfloat16 (None: as autocast says). Raises UserError for a temperature whose exponentials overflow.
+    s_dim, t_dim: sizes of the networks' embeddings; feat_dim: of the vectors in the banks; nce_k: negatives
+    per image; nce_t: temperature; nce_m: momentum of the banks; seed: for what the banks start with;
+    low_precision: products with the banks in bfloat16 (None: as autocast says). Raises UserError for a
+    temperature whose exponentials overflow.
 
         loss = CRDLoss(s_dim=64, t_dim=128, n_data=500, nce_k=100)
         value = loss(f_s, f_t, indices, contrast_idx)
@@ -79,7 +81,9 @@ class CRDLoss(nn.Module):
     ) -> Tensor:
         """The same with positives (B,), rows of the banks that should agree, and negatives in whatever form."""
         if negatives.count != self.nce_k:
-            raise ValueError(f"{negatives.count} negatives per image, but the loss was built for {self.nce_k}")
+            raise ValueError(
+                f"{negatives.count} negatives per image, but the loss was built for {self.nce_k}"
+            )
         low = self.low_precision
         if low is None:
             low = torch.is_autocast_enabled(f_s.device.type)

@@ -27,8 +27,9 @@ class HintLoss(nn.Module):
 class Regressor(nn.Module):
     """Convolution to the teacher's channels and size, batch norm, ReLU.
 
-    student, teacher: shapes (B, C, H, W). Equal size: 1 x 1; the student's map twice as large: 3 x 3 with stride 2;
-    larger still: averaged down to the teacher's size, then 1 x 1; smaller by r: transposed, kernel 2r, stride r.
+    student, teacher: shapes (B, C, H, W). Equal size: 1 x 1; the student's map twice as large: 3 x 3 with
+    stride 2; larger still: averaged down to the teacher's size, then 1 x 1; smaller by r: transposed, kernel
+    2r, stride r.
     """
 
     def __init__(self, student: tuple[int, ...], teacher: tuple[int, ...]):

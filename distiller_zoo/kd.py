@@ -31,7 +31,8 @@ class DistillKL(nn.Module):
 class KD(Distiller):
     """The student that learns from the teacher's logits alone.
 
-    Every student has that term already, weighted by --alpha; so this method adds nothing (weight 0) unless asked to.
+    Every student has that term already, weighted by --alpha; so this method adds nothing (weight 0) unless
+    asked to.
     """
 
     weight = 0.0

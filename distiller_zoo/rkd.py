@@ -9,16 +9,18 @@ from torch import Tensor, nn
 from distiller_zoo.base import Distiller, Example
 from helper.arguments import non_negative_float
 from helper.batch import Batch, Output
+from helper.errors import UserError
 from helper.precision import full_precision
 
 EPSILON = 1e-12
 
 
 class RKDLoss(nn.Module):
-    """w_d * smooth-L1 of the relative pairwise distances + w_a * smooth-L1 of the cosines of all triplets' angles.
+    """w_d * smooth-L1 of the relative pairwise distances + w_a * smooth-L1 of the cosines of all triplets'
+    angles.
 
-    Park, Kim, Lu, Cho: "Relational Knowledge Distillation", 2019, equations 4 to 9. Distances are divided by their
-    mean over pairs of different images.
+    Park, Kim, Lu, Cho: "Relational Knowledge Distillation", 2019, equations 4 to 9. Distances are divided by
+    their mean over pairs of different images.
     """
 
     def __init__(self, w_d: float = 25.0, w_a: float = 50.0):
@@ -35,12 +37,12 @@ class RKDLoss(nn.Module):
 
 
 def relative_distances(embeddings: Tensor) -> Tensor:
-    """Pairwise Euclidean distances (B, B) of embeddings (B, D), divided by their mean over pairs."""
+    """Pairwise Euclidean distances (B, B) of embeddings (B, D), over their mean over pairs (one image: 0)."""
     squares = embeddings.square().sum(dim=1)
     between = squares[:, None] + squares[None, :] - 2.0 * embeddings @ embeddings.T
     different = 1.0 - torch.eye(len(embeddings), device=embeddings.device)
     distances = between.clamp(min=EPSILON).sqrt() * different
-    return distances * (different.sum() / distances.sum())
+    return distances * (different.sum() / distances.sum().clamp(min=EPSILON))
 
 
 def angle_cosines(embeddings: Tensor) -> Tensor:
@@ -69,6 +71,10 @@ class RKD(Distiller):
 
     def __init__(self, example: Example, args: argparse.Namespace):
         super().__init__(example, args)
+        if example.batch_size < 2:
+            raise UserError(
+                "--batch_size 1 is too small for rkd, which compares the images of a batch: use at least 2"
+            )
         self.loss = RKDLoss(args.rkd_distance, args.rkd_angle)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:

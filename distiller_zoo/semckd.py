@@ -22,7 +22,9 @@ class SemCKDLoss(nn.Module):
     """
 
     def forward(self, values: list[list[Tensor]], targets: list[list[Tensor]], attention: Tensor) -> Tensor:
-        """values, targets: per student and teacher layer (B, C, H, W); attention: (B, S, T). Returns a scalar."""
+        """values, targets: per student and teacher layer (B, C, H, W); attention: (B, S, T). Returns a
+        scalar.
+        """
         with full_precision(attention.device.type):
             errors = torch.stack(
                 [
@@ -72,9 +74,9 @@ class Translator(nn.Sequential):
 class SemCKD(Distiller):
     """SemCKD between all stage maps of student and teacher.
 
-    The perceptrons of the attention take rows of the B x B similarities of a batch, so the method is sized by the
-    batch: another batch size means another network to train, and a short last batch is dropped. Similarities,
-    attention and unit vectors are in float32.
+    The perceptrons of the attention take rows of the B x B similarities of a batch, so the method is sized by
+    the batch: another batch size means another network to train, and a short last batch is dropped.
+    Similarities, attention and unit vectors are in float32.
     """
 
     weight = 400.0

@@ -3,12 +3,16 @@
 import argparse
 import math
 
+LARGEST_INT = 2**31 - 1
+
 
 def _number(text: str, kind: type, allowed: str) -> float:
     try:
         value = kind(text)
     except ValueError:
         value = math.nan
+    if kind is int and value > LARGEST_INT:
+        raise argparse.ArgumentTypeError(f"{text[:20]} is too large: at most {LARGEST_INT} is allowed")
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
     return value
@@ -43,6 +47,14 @@ def non_negative_float(text: str) -> float:
     value = _number(text, float, "a number from 0")
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value:g} is not a number from 0")
+    return value
+
+
+def positive_fraction(text: str) -> float:
+    """A number above 0 and below 1."""
+    value = _number(text, float, "a number above 0 and below 1")
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{value:g} is not a number above 0 and below 1")
     return value
 
 

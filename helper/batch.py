@@ -19,7 +19,8 @@ class Batch(NamedTuple):
 class Output(NamedTuple):
     """What a network says of a batch.
 
-    features: maps (B, C, H, W) after the stem and each stage, and the pooled embedding (B, D) last; logits: (B, C).
+    features: maps (B, C, H, W) after the stem and each stage, and the pooled embedding (B, D) last; logits:
+    (B, C).
     """
 
     features: list[Tensor]

@@ -6,6 +6,7 @@ import io
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from helper.files import write_atomically
 from models import model_dict
 
 CHECKSUM = "sha256"
+SHOWN_ENTRIES = 6
+NAMING = "--model_t (evaluate.py: --model)"
+ZIP_START = b"PK\x03\x04"
 
 
 def digest(content: Any) -> str:
@@ -61,9 +65,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises UserError when the file is missing, damaged, no checkpoint, or holds code (which is not run).
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"no checkpoint at {path}: give the path of a .pth file")
     try:
+        check_archive(path)
         # published checkpoints carry their settings as an argparse.Namespace, which only holds values
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -75,6 +80,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
                 "ask its author for a file with tensors and plain values only"
             ) from error
         raise damaged(path, "it is cut off or no PyTorch checkpoint") from error
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {one_line(error.strerror or error)}") from error
     except Exception as error:  # a damaged archive fails in many ways: each means the same to the user
@@ -89,24 +96,45 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; not so for names that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def check_archive(path: Path) -> None:
+    """Verify the checksums that a zip archive has of its own, so that no damaged byte reaches the unpickler.
+
+    Raises UserError when one differs, and errors of zipfile and zlib when not even the archive can be read.
+    """
+    with open(path, "rb") as file:
+        if file.read(len(ZIP_START)) != ZIP_START:
+            return  # the format before PyTorch 1.6 is no archive
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                raise damaged(path, "its checksum does not match its content")
+
+
 def damaged(path: Path, how: str) -> UserError:
     """The error for a checkpoint that cannot be trusted."""
     return UserError(f"{path} is damaged: {how}; remove it and use an older file, or fetch or train it again")
 
 
 def network_name(content: dict[str, Any], path: Path, model_name: str | None) -> str:
-    """The architecture of a checkpoint: its 'arch', else the given name, else its folder's '<name>_vanilla'."""
+    """A checkpoint's network: its 'arch', else the given name, else its folder's '<name>_vanilla'."""
     arch = content.get("arch")
     if arch is not None and model_name is not None and arch != model_name:
         raise UserError(
-            f"{path} holds a {arch}, not a {model_name}: leave --model_t out, or give another checkpoint"
+            f"{path} holds a {arch}, not a {model_name}: leave that name out, or give another checkpoint"
         )
     name = arch or model_name
     if name is None and path.parent.name.endswith("_vanilla"):
         name = path.parent.name.removesuffix("_vanilla")
     if name is None:
-        raise UserError(f"{path} does not say which network it holds: name it with --model_t")
-    if name not in model_dict:
+        raise UserError(f"{path} does not say which network it holds: name it with {NAMING}")
+    if not isinstance(name, str) or name not in model_dict:
         raise UserError(f"{path}: unknown network {name!r}; the networks are {', '.join(model_dict)}")
     return name
 
@@ -121,9 +149,12 @@ def load_network(
     path = Path(path)
     content = read_checkpoint(path)
     weights = content.get("model")
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, Mapping) or not all(map(is_weight, weights, weights.values())):
+        found = [str(key) for key in content]
+        more = ", ..." if len(found) > SHOWN_ENTRIES else ""
         raise UserError(
-            f"{path} has no 'model' entry with a network's weights; it has {', '.join(map(str, content))}"
+            f"{path} has no 'model' entry with a network's weights; it has "
+            f"{', '.join(found[:SHOWN_ENTRIES]) or 'nothing'}{more}: save {{'model': weights}}"
         )
     weights = {key.removeprefix("module."): value for key, value in weights.items()}
     name = network_name(content, path, model_name)
@@ -148,6 +179,21 @@ def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], what: str, 
         example = (missing + unexpected + differing)[0]
         raise UserError(
             f"{what} is of another architecture: {len(missing)} weights missing, {len(unexpected)} unknown, "
-            f"{len(differing)} of another shape (first: {example}); name its network with --model_t"
+            f"{len(differing)} of another shape (first: {example}); name its network with {NAMING}"
+        )
+    if broken := [key for key in own if not bool(weights[key].isfinite().all())]:
+        raise UserError(
+            f"{what} has weights that are not finite numbers (first: {broken[0]}): take an older checkpoint"
         )
     network.load_state_dict(weights)
+
+
+def is_weight(key: Any, value: Any) -> bool:
+    """Whether an entry of a state dict is a name and a plain tensor."""
+    return (
+        isinstance(key, str)
+        and isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+    )

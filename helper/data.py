@@ -1,6 +1,7 @@
 """From the flags to the loaders of a run."""
 
 import argparse
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,21 @@ class Data:
     def num_classes(self) -> int:
         """Classes of the data set."""
         return self.dataset.num_classes
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all images and labels that a run sees: a resumed run must see the same."""
+        sha = hashlib.sha256()
+        held_out = self.validation or ()
+        for array in (
+            self.images,
+            self.labels,
+            *held_out,
+            self.dataset.test_images,
+            self.dataset.test_labels,
+        ):
+            sha.update(f"{array.dtype} {array.shape} ".encode())
+            sha.update(np.ascontiguousarray(array))
+        return sha.hexdigest()
 
 
 def load_data(args: argparse.Namespace) -> Data:

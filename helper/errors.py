@@ -28,7 +28,9 @@ def one_line(error: BaseException | str) -> str:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a command: bad input ends with one line on standard error and exit status 2, a stop with 128 + signal."""
+    """Run a command: bad input ends with one line on standard error and exit status 2, a stop with 128 +
+    signal.
+    """
     try:
         main()
     except UserError as error:
@@ -38,8 +40,30 @@ def run_script(main: Callable[[], None]) -> None:
         print(one_line(stop), file=sys.stderr)
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
-        print("interrupted before the first step: nothing was saved", file=sys.stderr)
+        print(
+            "interrupted; what was saved before is whole: a training run goes on with --resume",
+            file=sys.stderr,
+        )
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{one_line(error.strerror or error)}", file=sys.stderr)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(
+            f"error: the memory is full ({one_line(error)[:200]}); what was saved before is whole: "
+            "use a smaller --batch_size or --feat_dim, or fewer students",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python or torch means that the memory of the machine or of the GPU is full."""
+    said = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said

@@ -22,10 +22,11 @@ class Scores(NamedTuple):
 
 @torch.no_grad()
 def evaluate(predict: Predict, batches: Iterable[Batch]) -> tuple[dict[str, Scores], list[float] | None]:
-    """Scores by name, and the ensemble's weights averaged over the images, of what `predict` says of the batches.
+    """Scores by name, and the ensemble's weights averaged over the images, of what `predict` says of the
+    batches.
 
-    predict: images (B, 3, H, W) to logits (B, C) by name, and the weights (N,) or None. With fewer than five classes
-    the top-5 accuracy is the top-C accuracy, 100 %.
+    predict: images (B, 3, H, W) to logits (B, C) by name, and the weights (N,) or None. With fewer than five
+    classes the top-5 accuracy is the top-C accuracy, 100 %.
     """
     sums: dict[str, Tensor] = {}
     weight_sum, count = None, 0

@@ -23,7 +23,9 @@ from helper.task import Entry, Task
 
 
 def prepare_device(args: argparse.Namespace, device: torch.device) -> str:
-    """Set what the device needs for speed or for sameness; returns the precision that `--precision` means there."""
+    """Set what the device needs for speed or for sameness; returns the precision that `--precision` means
+    there.
+    """
     if args.cuda_graph and device.type != "cuda":
         raise UserError("--cuda_graph needs --device cuda: leave it out on a CPU")
     if args.deterministic:
@@ -54,11 +56,11 @@ def run_experiment(
 ) -> dict[str, Any]:
     """Train, evaluate, plot, write the networks and at last results.json, whose content is returned.
 
-    Everything that can be wrong with the request is found before the first file is written. settings_extra: what a
-    resumed run must share with its beginning beside the flags.
+    Everything that can be wrong with the request is found before the first file is written. settings_extra:
+    what a resumed run must share with its beginning beside the flags.
     """
     device = task.device
-    settings = settings_of(args, precision=precision, **settings_extra)
+    settings = settings_of(args, precision=precision, data_sha256=data.fingerprint(), **settings_extra)
     loader = train_loader(data, args, device, drop_last=task.fixed_batch)
     test, validation = eval_loaders(data, device)
     state = run.load(settings)
@@ -66,8 +68,8 @@ def run_experiment(
     if args.cuda_graph:
         step = GraphedStep(step, task.generators())
     trainer = Trainer(task, step, loader, test, validation, run, args, settings, data.num_classes)
-    run.begin(settings, device)
     try:
+        run.begin(settings, device)
         if state is not None:
             trainer.restore(state)
         if args.compile:

@@ -11,8 +11,8 @@ from helper.errors import UserError, one_line
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file under a temporary name, flush it to the disk, then give it its name.
 
-    Raises UserError when the folder cannot be written or the disk is full; the file that stood there before is then
-    still whole, and no temporary file stays behind.
+    Raises UserError when the folder cannot be written or the disk is full; the file that stood there before
+    is then still whole, and no temporary file stays behind.
     """
     if isinstance(content, str):
         content = content.encode()
@@ -31,7 +31,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {one_line(error.strerror or error)}; what stood there before is whole: "
-            "free the disk or mend the permissions, then run the same command with --resume"
+            "free the disk or mend the permissions, then repeat the command (a training run: with --resume)"
         ) from error
     finally:
         if temporary is not None:
@@ -40,7 +40,10 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def keep_as(path: Path, other: Path) -> None:
-    """Make the file known under another name too, replacing what had that name; nothing is copied if links exist."""
+    """Make the file known under another name too, replacing what had that name; no copy where links exist.
+
+    Raises UserError when the folder cannot be written or the disk is full.
+    """
     if not path.exists():
         return
     temporary = other.with_name(f".{other.name}.{os.getpid()}.tmp")
@@ -51,7 +54,32 @@ def keep_as(path: Path, other: Path) -> None:
     except OSError:
         write_atomically(other, path.read_bytes())
         return
-    os.replace(temporary, other)
+    try:
+        os.replace(temporary, other)
+    except OSError as error:
+        raise UserError(f"cannot write {other}: {one_line(error.strerror or error)}") from error
+    finally:
+        # renaming one link of a file to another link of the same file leaves both
+        temporary.unlink(missing_ok=True)
+
+
+def check_folder(folder: Path, flag: str) -> None:
+    """Raise UserError if the folder is not there and cannot be made, or is no folder; nothing is written.
+
+    flag: the setting that named it.
+    """
+    try:
+        existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+        usable = existing.is_dir()
+        folder.exists()
+    except OSError as error:
+        raise UserError(
+            f"{flag}: {one_line(str(folder))[:200]} cannot be a folder ({error.strerror})"
+        ) from error
+    if not usable:
+        raise UserError(f"{flag}: {existing} is a file, not a folder: choose another place")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{flag}: {existing} cannot be written: mend its permissions or choose another place")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,4 +1,6 @@
-"""The one training loop: epochs of steps, evaluation, checkpoints. It knows no network, no method and no ensemble."""
+"""The one training loop: epochs of steps, evaluation, checkpoints. It knows no network, no method and no
+ensemble.
+"""
 
 import argparse
 import math
@@ -27,7 +29,8 @@ from helper.watch import Look, StopSignals
 class Progress:
     """Where a run stands: finished epochs, steps into the next one, and what was measured so far.
 
-    rows: those of metrics.csv; best: per name the best accuracy that selects, its epoch and its test accuracy.
+    rows: those of metrics.csv; best: per name the best accuracy that selects, its epoch and its test
+    accuracy.
     """
 
     epoch: int = 0
@@ -69,7 +72,7 @@ class Trainer:
         self._session_start = time.perf_counter()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where a checkpoint was made: everything that training changes, and every random stream."""
+        """Go back to where a checkpoint was made: all that training changes, and every random stream."""
         self.task.load_state_dict(state["task"])
         load_optimizer(self.optimizer, state["optimizer"])
         self.progress = Progress(**state["progress"])
@@ -93,7 +96,7 @@ class Trainer:
         }
 
     def fit(self) -> Progress:
-        """Train to the last epoch; raises Diverged, or Interrupted once a stop is asked for and all is saved."""
+        """Train to the last epoch; raises Diverged, or Interrupted once a stop was asked for and is saved."""
         first = self.progress.epoch + 1
         self.run.write_metrics(self.progress.rows)
         with StopSignals(self.stop):
@@ -178,8 +181,8 @@ class Trainer:
                 row |= {"train_loss": values["loss"], "train_acc": 100 * values["correct"]}
                 row |= {f"loss_{term}": values[term] for term in TERMS[2:] if values[term]}
                 row |= {"ensemble_weight": weights[k] if weights else None, "online_weight": online_weight}
-                if not math.isfinite(scores.loss):
-                    raise self._diverged(name, "the test loss", scores.loss)
+            if not math.isfinite(scores.loss):
+                raise self._diverged(name, "the test loss", scores.loss)
             row |= {"test_loss": scores.loss, "test_acc": scores.top1, "test_acc_top5": scores.top5}
             if name in validation:
                 held_out: Scores = validation[name]
@@ -188,7 +191,7 @@ class Trainer:
         return rows
 
     def _keep_best(self, rows: list[dict[str, Any]]) -> None:
-        """Remember the best epoch of each name, and write the network of a student that is better than ever."""
+        """Remember the best epoch of each name, and write the network of a student that had one."""
         for row in rows:
             name = row["student"]
             selecting = row.get("val_acc", row["test_acc"])
@@ -217,7 +220,9 @@ class Trainer:
         return self._sums.cpu() / steps
 
     def _check_finite(self, means: Tensor) -> None:
-        """Raise Diverged if a term is not finite: its cause is the first term that is not, not the sum of them."""
+        """Raise Diverged if a term is not finite: its cause is the first term that is not, not the sum of
+        them.
+        """
         if torch.isfinite(means).all():
             return
         k = int((~torch.isfinite(means)).any(dim=1).nonzero()[0])
@@ -246,7 +251,8 @@ class Trainer:
             self.run.save(self.state())
         raise Interrupted(
             f"stopped by {signal.Signals(self._stop_signal).name} after epoch {self.progress.epoch} and "
-            f"{self.progress.step} steps; saved in {self.run.path}: the same command with --resume goes on from there",
+            f"{self.progress.step} steps; saved in {self.run.path}: the same command with --resume "
+            "goes on from there",
             self._stop_signal,
         )
 

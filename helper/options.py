@@ -64,7 +64,7 @@ def add_data_arguments(parser: Parser, dataset_names: Iterable[str], training: b
         "--val_split",
         type=fraction,
         default=0.0,
-        help="fraction of the training set held out to select the best epoch (default 0: the test set selects)",
+        help="part of the training set held out to select the best epoch (default 0: the test set selects)",
     )
     group.add_argument(
         "--train_size", type=positive_int, metavar="N", help="train on a fixed stratified slice of N images"

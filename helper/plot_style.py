@@ -125,9 +125,19 @@ def legend(target: Axes, handles: Sequence[Any] | None = None, **options: Any) -
 
 def key(text: str, colour: str, style: str = "-", marker: str = "", width: float = 2.0) -> Line2D:
     """A line that only stands in a legend."""
-    return Line2D(
-        [], [], color=colour, linestyle=style, marker=marker, markersize=5, linewidth=width, label=text
-    )
+    looks = {"color": colour, "linestyle": style, "marker": marker, "markersize": 5, "linewidth": width}
+    return Line2D([], [], label=text, **looks)
+
+
+def bar_key(text: str, colour: Any) -> Patch:
+    """A bar that only stands in a legend."""
+    return Patch(color=colour, label=text)
+
+
+def paler(colour: str, share: float = 0.55) -> tuple[float, float, float]:
+    """The colour mixed with that share of white; unlike transparency it hides the grid behind it."""
+    red, green, blue = to_rgb(colour)
+    return (red + (1 - red) * share, green + (1 - green) * share, blue + (1 - blue) * share)
 
 
 def epoch_axis(target: Axes, epochs: Sequence[float]) -> None:

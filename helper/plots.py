@@ -104,7 +104,7 @@ def teacher_accuracy(results: Mapping[str, Any] | None) -> float | None:
 
 
 def curves(rows: Sequence[Row], quantity: str, title: str, y_label: str) -> tuple[Any, Any, list[Any]] | None:
-    """Train (dashed), validation (dotted) and test (solid) curves of `quantity`, 'loss' or 'acc', per student.
+    """Train (dashed), validation (dotted) and test (solid) curves of 'loss' or 'acc' per student.
 
     Figure, axes and the legend's entries, or None if there is nothing to draw.
     """
@@ -162,7 +162,8 @@ def loss_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
     if min(values) > 0 and max(values) > 20 * min(values):
         style.logarithmic(axes)
         axes.set_ylabel("Loss (logarithmic)")
-    if any(series(rows, name, "train_loss")[0] for name in students_of(rows)):
+    taught = results is None or results.get("teacher") is not None
+    if taught and any(series(rows, name, "train_loss")[0] for name in students_of(rows)):
         handles.append(style.key("(training: weighted sum\nof all terms)", "none", width=0))
     style.legend(axes, handles)
     return figure
@@ -182,9 +183,8 @@ def ensemble_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> 
             epochs, values, color=palette[name], linewidth=2, marker=shapes[name], markersize=5,
             markevery=max(1, len(epochs) // 8), label=style.label(name),
         )  # fmt: skip
-    axes.axhline(
-        1 / len(names), color=style.GREY, linestyle=":", linewidth=1.3, label=f"equal (1/{len(names)})"
-    )
+    equal = 1 / len(names)
+    axes.axhline(equal, color=style.GREY, linestyle=":", linewidth=1.3, label=f"equal (1/{len(names)})")
     style.epoch_axis(axes, [int(row["epoch"]) for row in rows])
     top = max(max(series(rows, name, "ensemble_weight")[1]) for name in names)
     axes.set_ylim(0, min(1.02, max(top * 1.15, 1.3 * equal)))
@@ -224,7 +224,7 @@ def schedule_figure(epochs: Sequence[int], weights: Sequence[float], title: str)
 def final_accuracies(
     rows: Sequence[Row], results: Mapping[str, Any] | None
 ) -> list[tuple[str, float, float]]:
-    """(name, last, best) test accuracy in percent of students and ensemble, from the results, else from the rows."""
+    """(name, last, best) test accuracy in percent per student and ensemble, of the results, else the rows."""
     if results:
         found = [(s["name"], s.get("test_acc_last"), s.get("test_acc_best")) for s in results["students"]]
         if ensemble := results.get("ensemble"):
@@ -237,7 +237,7 @@ def final_accuracies(
 
 
 def final_accuracy(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
-    """Bars of the last and the best epoch's accuracy per student and ensemble, the teacher as a line across."""
+    """Bars of the last and the best epoch's accuracy per student and ensemble, the teacher as a line."""
     finals, teacher = final_accuracies(rows, results), teacher_accuracy(results)
     if not finals:
         return None

@@ -1,4 +1,6 @@
-"""Every random stream of a run is a function of its seed and of names: nothing drawn here can shift another draw."""
+"""Every random stream of a run is a function of its seed and of names: nothing drawn here can shift another
+draw.
+"""
 
 import hashlib
 

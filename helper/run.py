@@ -1,7 +1,9 @@
 """A run's folder: who may write to it, what stands in it, and what of it can be trusted."""
 
+import contextlib
 import csv
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -16,7 +18,7 @@ import torch
 
 from helper.checkpoint import read_checkpoint, write_checkpoint
 from helper.errors import UserError, one_line
-from helper.files import keep_as, remove_leftovers, write_atomically
+from helper.files import check_folder, keep_as, remove_leftovers, write_atomically
 
 PROJECT_VERSION = "0.1.0"
 METRICS = [
@@ -41,19 +43,24 @@ METRICS = [
 # settings that say where and how fast a run computes, not what: they may differ when it is resumed
 FREE_SETTINGS = {"resume", "save_folder", "data_folder", "path_t", "device", "trial", "cuda_graph"}
 
+STATE_ENTRIES = {"settings", "task", "optimizer", "progress", "sums", "random"}
+LONGEST_NAME = 200  # file systems allow 255 bytes; names of temporary files are longer
+
 
 class RunFolder:
     """`save/<script>/<name>/`, held by one process at a time.
 
-    Opening it reads only; `begin` makes it and takes its lock. Raises UserError when the run is finished, held by
-    another process, unfinished without `resume`, or was begun with other settings.
+    Opening it reads only; `begin` makes it and takes its lock. Raises UserError when the run is finished,
+    held by another process, unfinished without `resume`, or was begun with other settings.
     """
 
     def __init__(self, save_folder: Path, script: str, name: str, resume: bool):
-        self.path = Path(save_folder) / script / name
+        self.path = Path(save_folder) / script / short_enough(name)
+        check_folder(self.path, "--save_folder")
         self.script, self.resume = script, resume
         self._lock = None
         self._writers: dict[str, Any] = {}
+        self._seen = self._stamps()
         if not self.finished and self.checkpoints() and not resume:
             raise UserError(
                 f"{self.path} holds an unfinished run: add --resume to go on, or name another with --trial"
@@ -72,8 +79,18 @@ class RunFolder:
         """The newest checkpoint and the one before it, those that exist."""
         return [p for p in (self.path / "last.pth", self.path / "previous.pth") if p.exists()]
 
+    def _stamps(self) -> list[tuple[str, int, int]]:
+        """Which checkpoints and results stand there, and since when."""
+        stamps = []
+        for path in (*self.checkpoints(), *self.path.glob("results.json")):
+            with contextlib.suppress(FileNotFoundError):
+                stamps.append((path.name, path.stat().st_ino, path.stat().st_mtime_ns))
+        return stamps
+
     def load(self, settings: dict[str, Any]) -> dict[str, Any] | None:
-        """The state to go on from, None if there is none; UserError if it was made by other settings or is damaged."""
+        """The state to go on from, None if there is none; UserError if it was made by other settings or is
+        damaged.
+        """
         found = self.checkpoints()
         if not found or not self.resume:
             return None
@@ -86,6 +103,12 @@ class RunFolder:
                 f"{error} (the state before it is whole if {found[1].name} can be read: "
                 f"remove {found[0].name} and run the same command again)"
             ) from None
+        if not state.keys() >= STATE_ENTRIES:
+            lacking = ", ".join(sorted(STATE_ENTRIES - state.keys()))
+            raise UserError(
+                f"{found[0]} is no state of a run, it lacks {lacking}: "
+                "remove it and run the same command again"
+            )
         before = state["settings"]
         differing = [
             f"{key} ({before.get(key)} then, {settings.get(key)} now)"
@@ -111,8 +134,13 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise UserError(
-                f"cannot write to {self.path}: {one_line(error.strerror or error)}; choose another --save_folder"
+                f"cannot write to {self.path}: {one_line(error.strerror or error)}; choose another "
+                "--save_folder"
             ) from error
+        if self._stamps() != self._seen:
+            raise UserError(
+                f"{self.path} was changed by another process just now: run the same command again"
+            )
         remove_leftovers(self.path)
         self.write_json(
             "args.json",
@@ -128,7 +156,8 @@ class RunFolder:
     def close(self) -> None:
         """Flush the events and give the lock back."""
         for writer in self._writers.values():
-            writer.close()
+            with contextlib.suppress(OSError):  # a full disk was reported already, and events are not state
+                writer.close()
         if self._lock is not None:
             self._lock.close()
 
@@ -151,19 +180,27 @@ class RunFolder:
         write_atomically(self.path / "metrics.csv", text.getvalue())
 
     def write_events(self, rows: list[dict[str, Any]], first_epoch: int) -> None:
-        """Add an epoch's rows to TensorBoard, one event file per student; what a killed run wrote later is dropped."""
+        """Add an epoch's rows to TensorBoard, one event file per student; what a killed run wrote later is
+        dropped.
+        """
         from torch.utils.tensorboard import (
             SummaryWriter,  # slow to import, and only needed once training runs
         )
 
-        for row in rows:
-            name, epoch = row["student"], row["epoch"]
-            if name not in self._writers:
-                folder = str(self.path / "tensorboard" / name)
-                self._writers[name] = SummaryWriter(folder, purge_step=first_epoch)
-            for key, value in row.items():
-                if isinstance(value, float):
-                    self._writers[name].add_scalar(key, value, epoch)
+        try:
+            for row in rows:
+                name, epoch = row["student"], row["epoch"]
+                if name not in self._writers:
+                    folder = str(self.path / "tensorboard" / name)
+                    self._writers[name] = SummaryWriter(folder, purge_step=first_epoch)
+                for key, value in row.items():
+                    if isinstance(value, float):
+                        self._writers[name].add_scalar(key, value, epoch)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.path / 'tensorboard'}: {one_line(error.strerror or error)}; "
+                "free the disk, then repeat the command with --resume"
+            ) from error
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file at once."""
@@ -185,6 +222,13 @@ class RunFolder:
             raise UserError(
                 f"cannot write {self.path / 'log.txt'}: {one_line(error.strerror or error)}"
             ) from error
+
+
+def short_enough(name: str) -> str:
+    """The name, or its beginning and a hash of the whole where a folder's name cannot be as long."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 13]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def versions() -> dict[str, str]:

@@ -12,7 +12,8 @@ EAGER_STEPS = 3
 class Step:
     """Forward, backward, clipping, and the optimizer's step, for all students at once.
 
-    Call it with a Batch; it returns the task's logged values (students, TERMS) on the device and never waits for it.
+    Call it with a Batch; it returns the task's logged values (students, TERMS) on the device and never waits
+    for it.
     """
 
     def __init__(self, task: Task, optimizer: torch.optim.Optimizer, clip_grad: float = 0.0):
@@ -33,8 +34,9 @@ class Step:
 class GraphedStep:
     """The same step, captured once as a CUDA graph and then replayed: one launch instead of thousands.
 
-    The first steps run as they are, on a side stream, as capturing wants it; batches of another size than the first
-    always do. What the step draws must come from the default CUDA generator or from one of `generators`.
+    The first steps run as they are, on a side stream, as capturing wants it; batches of another size than the
+    first always do. What the step draws must come from the default CUDA generator or from one of
+    `generators`.
     """
 
     def __init__(self, step: Step, generators: list[torch.Generator] = ()):

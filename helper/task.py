@@ -1,4 +1,6 @@
-"""What the training loop asks of the thing that it trains. The loop knows no network, no method and no ensemble."""
+"""What the training loop asks of the thing that it trains. The loop knows no network, no method and no
+ensemble.
+"""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -12,7 +14,7 @@ TERMS = ("loss", "correct", "ce", "kd", "method", "online")
 
 
 class Entry(NamedTuple):
-    """A student as a run's files name it: its name, its network and that network's name, its method or None."""
+    """A student as a run's files name it: its name, its network's name, its method or None, its network."""
 
     name: str
     model: str
@@ -23,8 +25,9 @@ class Entry(NamedTuple):
 class Task(nn.Module, ABC):
     """Something with students that a loop can train, evaluate, save and restore.
 
-    entries: one per student; ensemble: what fuses them, if anything does, and `fuser` its module; fixed_batch: whether
-    a short last batch has to be dropped. The `state_dict` holds all that training changes, but for random streams.
+    entries: one per student; ensemble: what fuses them, if anything does, and `fuser` its module;
+    fixed_batch: whether a short last batch has to be dropped. The `state_dict` holds all that training
+    changes, but for random streams.
     """
 
     entries: list[Entry]
@@ -55,7 +58,7 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss to differentiate, and (students, TERMS) mean values of the batch, detached, on the device."""
+        """The loss to differentiate, and (students, TERMS) means over the batch, detached, on the device."""
 
     @abstractmethod
     def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:

@@ -12,7 +12,9 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Look:
-    """Reads the sums now and then without making the device wait: on a GPU they are copied aside while it works."""
+    """Reads the sums now and then without making the device wait: on a GPU they are copied aside while it
+    works.
+    """
 
     def __init__(self, sums: Tensor):
         self.sums = sums
@@ -41,7 +43,7 @@ class Look:
 
 
 class StopSignals:
-    """While training runs, SIGINT and SIGTERM ask the loop to save and leave; a second one ends it at once."""
+    """While training runs, SIGINT and SIGTERM ask the loop to save and leave; a second one ends it."""
 
     def __init__(self, stop: Callable[[int], None]):
         self.stop = stop

@@ -32,7 +32,9 @@ def load_teacher(args: argparse.Namespace, num_classes: int) -> tuple[Teacher, s
 
 @dataclass(frozen=True)
 class StudentPlan:
-    """What to build: the student's name, its network, its method (None without teacher), weights and multiplier."""
+    """What to build: the student's name, its network, its method (None without teacher), weights and
+    multiplier.
+    """
 
     name: str
     model: str
@@ -45,7 +47,8 @@ class StudentPlan:
 def plan_students(args: argparse.Namespace) -> list[StudentPlan]:
     """One plan per `--distill` of `train_modreduce.py`; UserError if lists of other lengths are given.
 
-    beta and the multiplier are each method's own unless given; they may be given once for all, or once per student.
+    beta and the multiplier are each method's own unless given; they may be given once for all, or once per
+    student.
     """
     count = len(args.distill)
     models = per_student("--model_s", args.model_s, count)
@@ -99,7 +102,8 @@ def build_group(
     method = ensemble_dict[online]
     if len(plans) < method.fewest_students:
         raise UserError(
-            f"--online {online} needs at least {method.fewest_students} students, --distill names {len(plans)}"
+            f"--online {online} needs at least {method.fewest_students} students, --distill names "
+            f"{len(plans)}"
         )
     if teacher is not None:
         teacher.network.to(device, memory_format=torch.channels_last)

@@ -12,7 +12,8 @@ from modreduce.student import Student
 class FullyConnected(FusedEnsemble):
     """g = linear(concatenated logits), N*C -> C (ModReduce's FC).
 
-    A student's weight, for the plots, is the Frobenius norm of its block of the matrix as a share of all blocks'.
+    A student's weight, for the plots, is the Frobenius norm of its block of the matrix as a share of all
+    blocks'.
     """
 
     name = "fc"

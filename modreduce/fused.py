@@ -17,8 +17,8 @@ from modreduce.student import Student
 class FusedEnsemble(OnlineMethod):
     """Fused logits g of the students' detached logits; g trains by cross-entropy, students see it detached.
 
-    Total loss of student k: w * KD(z_k, g, T = 4) + (1 - w) * offline_k, with w of `online_weight` (ModReduce).
-    A subclass says in `combine` how logits become one output.
+    Total loss of student k: w * KD(z_k, g, T = 4) + (1 - w) * offline_k, with w of `online_weight`
+    (ModReduce). A subclass says in `combine` how logits become one output.
     """
 
     fewest_students = 2
@@ -36,7 +36,9 @@ class FusedEnsemble(OnlineMethod):
         raise NotImplementedError
 
     def online_weight(self, epoch: int, epochs: int) -> float:
-        """Weight of the online loss in epoch `epoch` (from 0): growing, or from `--online_start` on at its full size."""
+        """Weight of the online loss in epoch `epoch` (from 0): growing, or from `--online_start` on at its
+        full size.
+        """
         if self.start:
             return self.final if epoch >= self.start else 0.0
         return online_weight(epoch, epochs, self.first, self.final)

@@ -49,7 +49,9 @@ class Group(Task):
         self._streams = [torch.cuda.Stream(device) for _ in students] if side_streams else None
 
     def parameter_groups(self) -> list[dict]:
-        """One group of parameters per student, with its learning rate, and one of the online method if it learns."""
+        """One group of parameters per student, with its learning rate, and one of the online method if it
+        learns.
+        """
         groups = [
             {"params": list(student.parameters()), "lr": rate, "name": student.name, "decays": True}
             for student, rate in zip(self.students, self.learning_rates, strict=True)
@@ -68,7 +70,9 @@ class Group(Task):
         return self.online.begin_epoch(epoch, epochs)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Total loss of the step, and what is logged: the terms of helper.task.TERMS, (N, len(TERMS)), detached."""
+        """Total loss of the step, and what is logged: the terms of helper.task.TERMS, (N, len(TERMS)),
+        detached.
+        """
         with autocast(self.device, self.precision):
             teacher = self._teacher_output(batch.images)
             outputs, terms = [], []
@@ -89,7 +93,7 @@ class Group(Task):
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Logits (B, C) by name, with 'ensemble' among them if there is one, and the ensemble's weights (N,)."""
+        """Logits (B, C) by name, 'ensemble' among them if there is one, and the ensemble's weights (N,)."""
         with autocast(self.device, self.precision):
             logits = [student.network(images).float() for student in self.students]
             fused = self.online.fuse(list(self.students), logits, images)
@@ -107,7 +111,9 @@ class Group(Task):
             return {"teacher": self.teacher(images).logits.float()}, None
 
     def ensemble_state(self) -> dict:
-        """What `evaluate.py --ensemble` needs: the method's name and weights, and whom it fuses in which order."""
+        """What `evaluate.py --ensemble` needs: the method's name and weights, and whom it fuses in which
+        order.
+        """
         if self.ensemble is None:
             return {}
         return {

@@ -13,8 +13,8 @@ from modreduce.student import Student
 class Gate(FusedEnsemble):
     """Weights per image: softmax(ReLU(linear(12 numbers))), the image average-pooled to 2 x 2 x 3.
 
-    Lan, Zhu, Gong: "Knowledge Distillation by On-the-Fly Native Ensemble", 2018, section 3.2; in the form in which
-    ModReduce uses it, on the input image.
+    Lan, Zhu, Gong: "Knowledge Distillation by On-the-Fly Native Ensemble", 2018, section 3.2; in the form in
+    which ModReduce uses it, on the input image.
     """
 
     name = "one"

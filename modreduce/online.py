@@ -12,10 +12,12 @@ from modreduce.student import Student
 class OnlineMethod(nn.Module):
     """Offline only (`--online none`), and the base of the ensembles.
 
-    An ensemble sees the students' logits once per step and says what each student's total loss is. Whatever it
-    remembers (weights, averages, the schedule) is a parameter or a buffer of it, so that a checkpoint holds it.
+    An ensemble sees the students' logits once per step and says what each student's total loss is. Whatever
+    it remembers (weights, averages, the schedule) is a parameter or a buffer of it, so that a checkpoint
+    holds it.
 
-    name: the word after `--online`; fewest_students: how many it needs; has_ensemble: whether it gives fused logits.
+    name: the word after `--online`; fewest_students: how many it needs; has_ensemble: whether it gives fused
+    logits.
     """
 
     name = "none"
@@ -39,7 +41,8 @@ class OnlineMethod(nn.Module):
     ) -> tuple[list[Tensor], Tensor | None]:
         """Each student's total loss, and the ensemble's own loss if it trains itself.
 
-        logits: N tensors (B, C), with gradients; terms: what `Student.forward` gave, to which 'online' is added.
+        logits: N tensors (B, C), with gradients; terms: what `Student.forward` gave, to which 'online' is
+        added.
         """
         return [student.offline(t) for student, t in zip(students, terms, strict=True)], None
 
@@ -49,5 +52,7 @@ class OnlineMethod(nn.Module):
     def fuse(
         self, students: list[Student], logits: list[Tensor], images: Tensor
     ) -> tuple[Tensor, Tensor] | None:
-        """Fused logits (B, C) and each student's weight (N,) in them, averaged over the images; None without ensemble."""
+        """Fused logits (B, C) and each student's weight (N,) in them, averaged over the images; None without
+        ensemble.
+        """
         return None

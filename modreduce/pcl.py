@@ -17,10 +17,11 @@ from modreduce.student import Student
 class PeerCollaborative(OnlineMethod):
     """Every student keeps an exponential moving average of itself; the others learn from it.
 
-    Total loss of student k: m_k * (CE + beta * method + r * KD + r * sum over peers j of KD_T3(z_k, average_j)) /
-    (1 + beta + 1 + r), r ramped up over 80 epochs. Averages are taken at every step, batch-norm statistics included,
-    with min(1 - 1/(t+1), 0.999) as the decay. Wu and Gong: "Peer Collaborative Learning for Online Knowledge
-    Distillation", 2021, equations 5 to 8. The ensemble reported is the mean of the averages' logits.
+    Total loss of student k: m_k * (CE + beta * method + r * KD + r * sum over peers j of KD_T3(z_k,
+    average_j)) / (1 + beta + 1 + r), r ramped up over 80 epochs. Averages are taken at every step, batch-norm
+    statistics included, with min(1 - 1/(t+1), 0.999) as the decay. Wu and Gong: "Peer Collaborative Learning
+    for Online Knowledge Distillation", 2021, equations 5 to 8. The ensemble reported is the mean of the
+    averages' logits.
     """
 
     name = "pcl"
@@ -39,7 +40,7 @@ class PeerCollaborative(OnlineMethod):
             "--pcl_ramp_up",
             type=positive_int,
             metavar="EPOCHS",
-            help="epochs over which the soft targets' weight grows to 1 (default a third of the run: 80 of 240)",
+            help="epochs until the soft targets count fully (default a third of the run: 80 of 240)",
         )
 
     def __init__(self, students: list[Student], num_classes: int, args: argparse.Namespace):

@@ -9,8 +9,8 @@ RAMP_UP_EPOCHS = 80
 def online_weight(epoch: int, epochs: int, start: float = 0.01, final: float = 0.7) -> float:
     """Weight of the online loss in a synchronous run, in epoch `epoch` (from 0) of `epochs`.
 
-    It grows from `start` to `final` in 24 equal factors, one at the beginning of each 24th of the run: in 240 epochs
-    at 0, 10, 20, ... (ModReduce).
+    It grows from `start` to `final` in 24 equal factors, one at the beginning of each 24th of the run: in 240
+    epochs at 0, 10, 20, ... (ModReduce).
     """
     stage = STAGES * epoch // epochs + 1
     return start * (final / start) ** (stage / STAGES)

@@ -12,7 +12,9 @@ from helper.precision import full_precision
 
 
 class LossWeights(NamedTuple):
-    """What each part of the offline loss counts: gamma * CE + alpha * KD + beta * method (RepDistiller's letters)."""
+    """What each part of the offline loss counts: gamma * CE + alpha * KD + beta * method (RepDistiller's
+    letters).
+    """
 
     gamma: float = 1.0
     alpha: float = 1.0
@@ -38,8 +40,8 @@ class Teacher:
 class Student(nn.Module):
     """A network that learns from labels, from a teacher's logits, and by one method of `distiller_zoo`.
 
-    multiplier: factor of the whole offline loss; with `normalise` the loss is divided by gamma + alpha + beta first
-    (ModReduce), without it is the plain sum (RepDistiller, SemCKD).
+    multiplier: factor of the whole offline loss; with `normalise` the loss is divided by gamma + alpha + beta
+    first (ModReduce), without it is the plain sum (RepDistiller, SemCKD).
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Student(nn.Module):
         self.normalise = normalise
 
     def forward(self, batch: Batch, teacher: Output | None) -> tuple[Output, dict[str, Tensor]]:
-        """The network's Output, and the unweighted loss terms that count: 'ce', and with a teacher 'kd', 'method'."""
+        """The network's Output, and the unweighted loss terms that count: 'ce', and with a teacher 'kd',
+        'method'.
+        """
         features, logits = self.network(batch.images, is_feat=True)
         output = Output(features, logits.float())
         with full_precision(logits.device.type):
@@ -85,7 +89,7 @@ class Student(nn.Module):
         return total
 
     def scale(self, extra: Tensor | float = 0.0) -> Tensor | float:
-        """Factor of the summed loss: the multiplier, over the sum of the weights (and `extra`) if normalised."""
+        """Factor of the summed loss: the multiplier, over the weights' sum (and `extra`) if normalised."""
         return self.multiplier / (sum(self.weights) + extra) if self.normalise else self.multiplier
 
     def offline(self, terms: dict[str, Tensor]) -> Tensor:

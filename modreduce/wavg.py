@@ -12,8 +12,8 @@ from modreduce.student import Student
 class WeightedAverage(FusedEnsemble):
     """g = sum_k w_k z_k with w = softmax(theta), theta learned (ModReduce's own method).
 
-    theta starts at zero, an equal weight for each student. The published code overwrites its parameter with its own
-    softmax at every step, which drags the weights to 1/N; here the gradient goes through the softmax.
+    theta starts at zero, an equal weight for each student. The published code overwrites its parameter with
+    its own softmax at every step, which drags the weights to 1/N; here the gradient goes through the softmax.
     """
 
     name = "wavg"

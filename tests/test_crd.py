@@ -4,51 +4,57 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crd import contrast
-from crd.negatives import NegativeSampler, SameClassSampler
+from crd import negatives as negatives_module
+from crd.bank import Bank
+from crd.negatives import DrawnNegatives, GivenNegatives, NegativeSampler, SameClassSampler
 from distiller_zoo import CRDLoss
 from helper.errors import UserError
+from helper.randomness import generator
+from tests.literal import LiteralCRD
 
 BALANCED = torch.arange(400) % 10
 UNBALANCED = torch.cat([torch.full((n,), c) for c, n in enumerate((5, 150, 40, 3, 202))])
 LARGE = torch.arange(20000) % 100
+VERY_LARGE = torch.arange(100_000) % 10  # more images than all strides are exact for
 
 
-def literal_direction(anchor, bank, indices, normaliser, temperature):
-    """The loss as published: a gather of bank vectors, one product each; indices (B, K+1), the positive first."""
-    count = indices.shape[1] - 1
-    vectors = bank[indices]
-    scores = torch.exp(torch.einsum("bkd,bd->bk", vectors, anchor) / temperature)
-    if normaliser is None:
-        normaliser = scores.mean().detach() * len(bank)
-    p = scores / normaliser
-    noise = count / len(bank)
-    positive = torch.log(p[:, 0] / (p[:, 0] + noise + 1e-7))
-    negative = torch.log(noise / (p[:, 1:] + noise + 1e-7))
-    return -(positive.sum() + negative.sum()) / len(anchor), normaliser
+def membership(drawn: DrawnNegatives) -> torch.Tensor:
+    """(n_data, B): 1 where an image is a negative of a sample."""
+    return torch.cat([block.weights for block in drawn.all_rows()])
 
 
-@pytest.mark.parametrize("labels, count", [(BALANCED, 64), (BALANCED, 360), (UNBALANCED, 100), (LARGE, 4096)])
-def test_negatives_are_k_distinct_images_of_other_classes(labels, count):
-    sampler = NegativeSampler(labels, count, seed=1)
-    own = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(2))[:64]]
-    for _ in range(5):
-        drawn, kept = sampler(own)
-        assert torch.equal(kept.sum(dim=1), torch.full((len(own),), count))
-        plain = sampler.draw(own)
-        assert plain.shape == (len(own), count)
-        assert (labels[plain] != own[:, None]).all()
-        assert all(len(row.unique()) == count for row in plain)
-        assert drawn.min() >= 0 and drawn.max() < len(labels)
+def listed(drawn: DrawnNegatives) -> torch.Tensor:
+    """(B, K) indices of the negatives."""
+    indices, kept = drawn.indices()
+    return indices[kept].view(len(indices), drawn.count)
+
+
+@pytest.mark.parametrize(
+    "labels, count",
+    [(BALANCED, 64), (BALANCED, 360), (BALANCED, 1), (UNBALANCED, 100), (UNBALANCED, 198)]
+    + [(LARGE, 4096), (VERY_LARGE, 5000), (torch.tensor([0, 1, 1]), 1)],
+)
+def test_negatives_are_k_distinct_images_of_other_classes_in_both_forms(labels, count):
+    sampler, random = NegativeSampler(labels, count), generator("cpu", 1)
+    own = labels[torch.randint(len(labels), (32,), generator=random)]
+    for _ in range(3):
+        drawn = sampler(own, random)
+        member = membership(drawn)
+        assert member.shape == (len(labels), 32)
+        assert set(member.unique().tolist()) <= {0.0, 1.0}
+        assert torch.equal(member.sum(dim=0), torch.full((32,), float(count)))
+        assert not member[labels[:, None] == own].any()
+        indices = listed(drawn)
+        assert all(len(row.unique()) == count for row in indices)
+        assert torch.equal(torch.zeros_like(member).T.scatter_(1, indices, 1.0).T, member)
 
 
 @pytest.mark.parametrize("labels, count", [(BALANCED, 40), (UNBALANCED, 50), (BALANCED[:60], 7)])
 def test_negatives_are_uniform(labels, count):
     """Chi-square of how often each image of another class is drawn, within four standard deviations."""
-    sampler = NegativeSampler(labels, count, seed=3)
-    own = labels[:1]
-    draws = 3000
-    times = sum(torch.bincount(sampler.draw(own).flatten(), minlength=len(labels)) for _ in range(draws))
+    sampler, random = NegativeSampler(labels, count), generator("cpu", 3)
+    own, draws = labels[:1], 3000
+    times = sum(membership(sampler(own, random))[:, 0] for _ in range(draws))
     others = labels != own
     assert times[~others].sum() == 0
     n = int(others.sum())
@@ -58,106 +64,206 @@ def test_negatives_are_uniform(labels, count):
     assert abs(statistic - n) < 4 * (2 * n) ** 0.5
 
 
-def test_sets_of_two_samples_overlap_as_if_drawn_alone():
-    sampler = NegativeSampler(LARGE, 4096, seed=4)
+def test_pairs_of_images_are_drawn_together_as_often_as_without_replacement():
+    """Chi-square over all pairs of images of other classes."""
+    labels, count, draws = torch.arange(24) % 4, 6, 4000
+    sampler, random = NegativeSampler(labels, count), generator("cpu", 7)
+    own = torch.zeros(1, dtype=torch.int64)
+    members = torch.cat([membership(sampler(own, random)) for _ in range(draws)], dim=1)
+    members = members[labels != 0]
+    upper = torch.ones(18, 18).triu(diagonal=1).bool()
+    together = (members @ members.T)[upper]
+    chance = count * (count - 1) / (18 * 17)
+    statistic = ((together - draws * chance) ** 2 / (draws * chance * (1 - chance))).sum().item()
+    assert abs(statistic - len(together)) < 6 * (2 * len(together)) ** 0.5
+
+
+def test_sets_of_two_samples_overlap_like_independent_draws():
+    """Overlaps have the mean and the standard deviation of a hypergeometric distribution."""
+    count, others = 2000, 4950
+    labels = torch.arange(5000) % 100
+    sampler, random = NegativeSampler(labels, count), generator("cpu", 4)
     overlaps = []
-    for _ in range(20):
-        rows = sampler.draw(torch.tensor([0, 0, 0, 0]))
-        member = torch.zeros(4, len(LARGE), dtype=torch.bool).scatter_(1, rows, True)
-        overlaps += [(member[i] & member[j]).sum().item() for i in range(4) for j in range(i)]
-    mean = sum(overlaps) / len(overlaps)
-    assert mean == pytest.approx(4096**2 / 19800, rel=0.03)
+    for _ in range(100):
+        member = membership(sampler(torch.zeros(16, dtype=torch.int64), random))
+        overlaps.append((member.T @ member)[torch.ones(16, 16).triu(diagonal=1).bool()])
+    overlaps = torch.cat(overlaps)
+    share = count / others
+    deviation = (count * share * (1 - share) * (others - count) / (others - 1)) ** 0.5
+    assert overlaps.mean().item() == pytest.approx(count * share, abs=deviation / 5)
+    assert overlaps.std().item() == pytest.approx(deviation, rel=0.25)
 
 
 def test_the_seed_decides_what_is_drawn():
-    a, b, c = (NegativeSampler(BALANCED, 30, seed=s) for s in (1, 1, 2))
-    own = torch.zeros(8, dtype=torch.int64)
-    first = a.draw(own)
-    assert torch.equal(first, b.draw(own))
-    assert not torch.equal(first, c.draw(own))
-    assert not torch.equal(first, a.draw(own))
+    sampler, own = NegativeSampler(BALANCED, 30), torch.zeros(8, dtype=torch.int64)
+    one, same, other = generator("cpu", 1), generator("cpu", 1), generator("cpu", 2)
+    first = membership(sampler(own, one))
+    assert torch.equal(first, membership(sampler(own, same)))
+    assert not torch.equal(first, membership(sampler(own, other)))
+    assert not torch.equal(first, membership(sampler(own, one)))
 
 
-def test_too_many_negatives_are_refused_with_the_largest_number():
-    with pytest.raises(UserError, match="allowed are 1 to 198"):
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(UserError, match=r"--nce_k 199 .* allowed are 1 to 198"):
         NegativeSampler(UNBALANCED, 199)
-    with pytest.raises(UserError, match="--nce_k"):
+    with pytest.raises(UserError, match="all 10 training images are of one class"):
         NegativeSampler(torch.zeros(10, dtype=torch.int64), 1)
 
 
 def test_relaxed_positives_are_of_the_same_class_and_all_of_them():
-    sampler = SameClassSampler(UNBALANCED, seed=1)
+    sampler = SameClassSampler(UNBALANCED)
     own = torch.arange(5).repeat(400)
-    drawn = sampler(own)
+    drawn = sampler(own, generator("cpu", 1))
     assert torch.equal(UNBALANCED[drawn], own)
     assert len(drawn[own == 0].unique()) == 5 and len(drawn[own == 3].unique()) == 3
 
 
-def crd(n=300, count=60, **settings):
+LABELS = torch.arange(300) % 6
+COUNT = 60
+
+
+def crd(**settings) -> CRDLoss:
+    """A small loss, the same at every call."""
     torch.manual_seed(0)
-    return CRDLoss(12, 20, n, feat_dim=16, nce_k=count, seed=1, **settings)
+    return CRDLoss(12, 20, len(LABELS), feat_dim=16, nce_k=COUNT, seed=1, **settings)
 
 
-def inputs(step, n=300, count=60):
-    random = torch.Generator().manual_seed(step)
+def literal_of(loss: CRDLoss) -> LiteralCRD:
+    """The literal loss with the same banks."""
+    return LiteralCRD(loss.bank_s.vectors.clone(), loss.bank_t.vectors.clone())
+
+
+def inputs(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Embeddings of student and teacher, and indices of the images."""
+    random = generator("cpu", step)
     f_s, f_t = torch.randn(8, 12, generator=random), torch.randn(8, 20, generator=random)
-    indices = torch.randperm(n, generator=random)[:8]
-    negatives = torch.stack([torch.randperm(n - 1, generator=random)[:count] for _ in range(8)])
-    negatives = torch.where(negatives == indices[:, None], n - 1, negatives)
-    return f_s.requires_grad_(), f_t, indices, negatives
+    return f_s.requires_grad_(), f_t, torch.randperm(len(LABELS), generator=random)[:8]
 
 
-def test_the_fast_contrast_is_the_literal_one_over_several_steps():
+def drawn_for(indices: torch.Tensor, step: int) -> DrawnNegatives:
+    """Negatives for images with these indices."""
+    return NegativeSampler(LABELS, COUNT)(LABELS[indices], generator("cpu", step))
+
+
+def compare(loss_of: CRDLoss, literal: LiteralCRD, step: int, value, contrast_idx: torch.Tensor) -> None:
+    """One step of both: loss, gradients and banks agree. value(f_s, f_t, indices) is the loss to check."""
+    f_s, f_t, indices = inputs(step)
+    learned = [f_s, *loss_of.head_s.parameters(), *loss_of.head_t.parameters()]
+    want = literal(loss_of.head_s(f_s), loss_of.head_t(f_t), indices, contrast_idx)
+    got = value(f_s, f_t, indices)
+    assert got.item() == pytest.approx(want.item(), rel=1e-5)
+    pairs = zip(torch.autograd.grad(got, learned), torch.autograd.grad(want, learned), strict=True)
+    for ours, theirs in pairs:
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-5 * theirs.abs().max().item())
+    assert torch.allclose(loss_of.bank_s.vectors, literal.bank_s, atol=1e-6)
+    assert torch.allclose(loss_of.bank_t.vectors, literal.bank_t, atol=1e-6)
+    assert loss_of.z_s.item() == pytest.approx(literal.z["s"].item(), rel=1e-5)
+    assert loss_of.z_t.item() == pytest.approx(literal.z["t"].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("rows_per_negative", [0, 64])
+@pytest.mark.parametrize("block_scores", [8 * 41, 1 << 19])
+def test_the_contrast_with_drawn_negatives_is_the_literal_one(monkeypatch, rows_per_negative, block_scores):
+    """Both by rows of the whole bank and by drawn rows, in one block or several, over three steps."""
+    monkeypatch.setattr(negatives_module, "ROWS_PER_NEGATIVE", rows_per_negative)
+    monkeypatch.setitem(negatives_module.BLOCK_SCORES, "cpu", block_scores)
     loss_of = crd()
-    bank_s, bank_t = loss_of.bank_s.vectors.clone(), loss_of.bank_t.vectors.clone()
-    z_s = z_t = None
+    literal = literal_of(loss_of)
     for step in range(3):
-        f_s, f_t, indices, negatives = inputs(step)
-        learned = [f_s, *loss_of.head_s.parameters(), *loss_of.head_t.parameters()]
-        v_s, v_t = loss_of.head_s(f_s), loss_of.head_t(f_t)
-        both = torch.cat([indices[:, None], negatives], dim=1)
-        literal_s, z_s = literal_direction(v_s, bank_t, both, z_s, 0.07)
-        literal_t, z_t = literal_direction(v_t, bank_s, both, z_t, 0.07)
-        literal = literal_s + literal_t
-        expected = torch.autograd.grad(literal, learned)
-        for bank, v in ((bank_s, v_s), (bank_t, v_t)):
-            bank[indices] = F.normalize(0.5 * bank[indices] + 0.5 * v.detach(), dim=1)
+        indices = inputs(step)[2]
+        drawn = drawn_for(indices, step)
+        positives = indices.roll(1)  # another image, as in the relaxed mode
 
-        loss = loss_of(f_s, f_t, indices, indices, negatives)
-        assert loss.item() == pytest.approx(literal.item(), rel=1e-5)
-        for got, want in zip(torch.autograd.grad(loss, learned), expected, strict=True):
-            assert torch.allclose(got, want, atol=1e-5 * want.abs().max().item())
-        assert torch.allclose(loss_of.bank_s.vectors, bank_s, atol=1e-6)
-        assert torch.allclose(loss_of.bank_t.vectors, bank_t, atol=1e-6)
+        def value(f_s, f_t, indices, positives=positives, drawn=drawn):
+            return loss_of.contrast(f_s, f_t, indices, positives, drawn)
+
+        compare(loss_of, literal, step, value, torch.cat([positives[:, None], listed(drawn)], dim=1))
 
 
-def test_what_the_mask_leaves_out_does_not_count():
-    f_s, f_t, indices, negatives = inputs(0)
-    plain = crd()(f_s, f_t, indices, indices, negatives)
-    more = torch.cat([negatives, torch.full((8, 5), 7)], dim=1)
-    kept = torch.arange(65).expand(8, -1) < 60
-    masked = crd()(f_s, f_t, indices, indices, more, kept)
-    assert masked.item() == pytest.approx(plain.item(), rel=1e-6)
-    gradients = [torch.autograd.grad(loss, f_s)[0] for loss in (plain, masked)]
-    assert torch.allclose(*gradients, atol=1e-6)
+def test_the_contrast_with_given_indices_is_the_literal_one():
+    """Also where an index comes more than once."""
+    loss_of = crd()
+    literal = literal_of(loss_of)
+    for step in range(3):
+        indices = inputs(step)[2]
+        negatives = torch.randint(40, (8, COUNT), generator=generator("cpu", step))
+        contrast_idx = torch.cat([indices[:, None], negatives], dim=1)
+        compare(loss_of, literal, step, lambda *x, both=contrast_idx: loss_of(*x, both), contrast_idx)
 
 
-def test_sums_over_drawn_rows_equal_the_product_with_the_whole_bank(monkeypatch):
-    f_s, f_t, indices, negatives = inputs(0)
-    product = crd()(f_s, f_t, indices, indices, negatives)
-    monkeypatch.setattr(contrast, "uses_product", lambda rows, drawn: False)
-    rows = crd()(f_s, f_t, indices, indices, negatives)
-    assert rows.item() == pytest.approx(product.item(), rel=1e-6)
-    gradients = [torch.autograd.grad(loss, f_s)[0] for loss in (product, rows)]
-    assert torch.allclose(*gradients, atol=1e-6)
+@pytest.mark.parametrize("temperature", [0.02, 0.07, 1.0])
+def test_hard_negatives_do_not_overflow(temperature):
+    """Embeddings that have all become the same after Z was fixed: every score is the largest there is."""
+    torch.manual_seed(0)
+    loss_of = CRDLoss(12, 12, len(LABELS), feat_dim=16, nce_k=4, nce_t=temperature)
+    loss_of.head_t.load_state_dict(loss_of.head_s.state_dict())
+    literal = LiteralCRD(loss_of.bank_s.vectors.clone(), loss_of.bank_t.vectors.clone(), temperature)
+    f_s, _, indices = inputs(0)
+    drawn = NegativeSampler(LABELS, 4)(LABELS[indices], generator("cpu", 0))
+    both = torch.cat([indices[:, None], listed(drawn)], dim=1)
+    loss_of.contrast(f_s, f_s, indices, indices, drawn)
+    literal(loss_of.head_s(f_s), loss_of.head_t(f_s), indices, both)
+    same = f_s.detach()[:1].expand(8, -1)
+    row = F.normalize(loss_of.head_s(same)[0].detach(), dim=0)
+    for bank in (loss_of.bank_s.vectors, loss_of.bank_t.vectors, literal.bank_s, literal.bank_t):
+        bank.copy_(row.expand_as(bank))
+    got = loss_of.contrast(same, same, indices, indices, drawn)
+    want = literal(loss_of.head_s(same), loss_of.head_t(same), indices, both)
+    assert torch.isfinite(got) and got.item() == pytest.approx(want.item(), rel=1e-4)
 
 
-def test_low_precision_is_within_a_percent():
+def clustered(step: int, bank: Bank) -> torch.Tensor:
+    """Embeddings (8, 16) near rows of the bank, as after some training."""
+    random = generator("cpu", step)
+    return bank.vectors[:8] + 0.1 * torch.randn(8, 16, generator=random)
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_low_precision_is_within_a_percent(near):
     exact, rounded = crd(low_precision=False), crd(low_precision=True)
     for step in range(3):
-        f_s, f_t, indices, negatives = inputs(step)
-        losses = [m(f_s, f_t, indices, indices, negatives) for m in (exact, rounded)]
+        f_s, f_t, indices = inputs(step)
+        if near:
+            for m in (exact, rounded):
+                m.head_s.linear = torch.nn.Linear(16, 16, bias=False)
+                m.head_s.linear.weight.data = torch.eye(16)
+            f_s = clustered(step, exact.bank_t).requires_grad_()
+        losses = [m.contrast(f_s, f_t, indices, indices, drawn_for(indices, step)) for m in (exact, rounded)]
         assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-2)
         want, got = (torch.autograd.grad(loss, f_s)[0] for loss in losses)
         assert (got - want).norm() < 1e-2 * want.norm()
         assert torch.equal(rounded.bank_s.rounded, rounded.bank_s.vectors.bfloat16())
+
+
+def test_autocast_chooses_the_precision_of_the_products():
+    loss_of = crd()
+    f_s, f_t, indices = inputs(0)
+    loss_of.contrast(f_s, f_t, indices, indices, drawn_for(indices, 0))
+    assert loss_of.bank_s.rounded is None
+    with torch.autocast("cpu", torch.bfloat16):
+        loss_of.contrast(f_s, f_t, indices, indices, drawn_for(indices, 0))
+    assert loss_of.bank_s.rounded is not None
+    assert not any("rounded" in key for key in loss_of.state_dict())
+
+
+def test_loading_brings_the_rounded_copy_up_to_date():
+    bank, other = Bank(20, 8, 0.5, seed=1), Bank(20, 8, 0.5, seed=2)
+    rounded = bank.rows(low_precision=True)
+    bank.load_state_dict(other.state_dict())
+    assert bank.rows(low_precision=True) is rounded
+    assert torch.equal(rounded, other.vectors.bfloat16())
+
+
+def test_banks_start_in_the_published_range_as_the_seed_says():
+    bank = Bank(500, 48, 0.5, seed=1).vectors
+    assert bank.abs().max() <= 0.25 and bank.abs().max() > 0.24
+    assert torch.equal(bank, Bank(500, 48, 0.5, seed=1).vectors)
+    assert not torch.equal(bank, Bank(500, 48, 0.5, seed=2).vectors)
+
+
+def test_another_number_of_negatives_than_built_for_is_refused():
+    f_s, f_t, indices = inputs(0)
+    with pytest.raises(ValueError, match="built for 60"):
+        crd().contrast(f_s, f_t, indices, indices, GivenNegatives(torch.zeros(8, 5, dtype=torch.int64)))
+    with pytest.raises(UserError, match=r"--nce_t 0.001 .* 0.0125"):
+        CRDLoss(4, 4, 10, nce_k=2, nce_t=0.001)

@@ -1,0 +1,164 @@
+"""The published comparison: fifteen experiments, what was measured of each, and the commands of what is missing."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from helper.plot_style import label
+from helper.published import EXPERIMENTS, Experiment
+from helper.report_lines import STANDARD_GROUP, Row
+from helper.report_table import METHODS, Group, relative_improvement
+
+PUBLISHED_METHODS = ("kd", "semckd", "crd")
+
+
+class Measure(NamedTuple):
+    """A block of the table of experiments: a row of it per group, and the field with its published number."""
+
+    name: str
+    kind: str
+    what: str | None
+    published: str | None
+
+
+class Gap(NamedTuple):
+    """Something that was not run yet, and the command that does."""
+
+    experiment: Experiment
+    name: str
+    kind: str
+    what: str | None
+    command: str
+
+
+class Comparison(NamedTuple):
+    """ARI of an online method's best of N over a single method, in percent, with the published one beside it.
+
+    experiments: those that have all three numbers; not_above: those whose single method is not better than the
+    student alone, where the ratio says little.
+    """
+
+    method: str
+    ari: float
+    published: float | None
+    experiments: int
+    not_above: int
+
+
+def by_experiment(groups: Iterable[Group]) -> dict[int, Group]:
+    """The groups that repeat a published experiment, by its number."""
+    return {group.key.experiment.number: group for group in groups if group.key.experiment}
+
+
+def measures(groups: Iterable[Group]) -> list[Measure]:
+    """The blocks of the table: the published columns always, other methods and ensembles where there are runs."""
+    groups = list(groups)
+    onlines = dict.fromkeys(name for group in groups for name in group.onlines())
+    blocks = [Measure("student alone", "alone", None, "alone")]
+    blocks += [Measure(label(name), "method", name, name) for name in PUBLISHED_METHODS]
+    others = [name for name in METHODS if name not in PUBLISHED_METHODS]
+    blocks += [
+        Measure(label(name), "method", name, None) for name in others if any(g.method(name) for g in groups)
+    ]
+    for name in sorted({"wavg", *onlines}, key=lambda name: (name != "wavg", name)):
+        blocks.append(
+            Measure(f"ModReduce {name}: best", "best", name, "modreduce" if name == "wavg" else None)
+        )
+        if any(group.pick("ensemble", name) for group in groups):
+            blocks.append(Measure(f"{name}: ensemble", "ensemble", name, None))
+    return [*blocks, Measure("control: best of runs of the best single method", "control", None, None)]
+
+
+def find(group: Group | None, measure: Measure) -> Row | None:
+    """The group's row for a block; None where nothing was run."""
+    if group is None:
+        return None
+    if measure.kind == "method":
+        return group.method(str(measure.what))
+    if measure.kind == "control":
+        row = next((row for row in group.rows if row.kind == "control"), None)
+        return row if row and row.samples else None
+    return group.pick(measure.kind, measure.what)
+
+
+def gaps(groups: Iterable[Group]) -> list[Gap]:
+    """What is missing of the fifteen experiments, in their order, each with the command that makes it."""
+    known, found = by_experiment(groups), []
+    for experiment in EXPERIMENTS:
+        group = known.get(experiment.number)
+        script = f"sh scripts/experiments/{experiment.folder}.sh"
+
+        def lack(name, kind, what, command, experiment=experiment):
+            found.append(Gap(experiment, name, kind, what, command))
+
+        if group is None or not group.teacher_accuracies:
+            lack("teacher", "teacher", None, train_command(experiment.teacher))
+        if group is None or not group.pick("alone"):
+            lack("student alone", "alone", None, train_command(experiment.student))
+        missing = [name for name in PUBLISHED_METHODS if group is None or not group.method(name)]
+        for name in missing:
+            lack(label(name), "offline", name, f"ONLINE=none {script} --seed 1 --trial 1")
+        if group is None or not group.pick("best", "wavg"):
+            lack("ModReduce wavg", "best", "wavg", f"{script} --seed 1 --trial 1")
+        if group and not missing and not find(group, Measure("", "control", None, None)):
+            seeds = {seed for name in STANDARD_GROUP for seed, _ in group.method(name).samples}
+            for seed in [seed for seed in range(1, 10) if seed not in seeds][: max(0, 3 - len(seeds))]:
+                command = f"ONLINE=none {script} --seed {seed} --trial {seed}"
+                lack("control", "control", None, command)
+    return found
+
+
+def train_command(model: str) -> str:
+    """The command that trains a network alone with the published recipe."""
+    return f"python train_teacher.py --model {model} --dataset cifar100 --epochs 240 --seed 1 --trial 1"
+
+
+def comparisons(groups: Sequence[Group], online: str) -> list[Comparison]:
+    """ARI of the online method's best of N over each single method: the mean over these groups of
+    (ours - other) / (other - student alone), best epochs, in percent.
+    """
+    found = []
+    for method in METHODS:
+        terms, published, not_above = [], [], 0
+        for group in groups:
+            rows = group.pick("best", online), group.method(method), group.pick("alone")
+            if not all(rows):
+                continue
+            ours, other, alone = (row.mean("best") for row in rows)
+            not_above += other <= alone
+            if other == alone:
+                continue
+            terms.append(relative_improvement(ours, other, alone))
+            if (experiment := group.key.experiment) and method in PUBLISHED_METHODS:
+                published.append(published_improvement(experiment, method))
+        if terms:
+            told = statistics.fmean(published) if len(published) == len(terms) and online == "wavg" else None
+            found.append(Comparison(method, statistics.fmean(terms), told, len(terms), not_above))
+    return found
+
+
+def published_improvement(experiment: Experiment, method: str) -> float:
+    """The published ModReduce's relative improvement over a method, in percent."""
+    return relative_improvement(experiment.modreduce, getattr(experiment, method), experiment.alone)
+
+
+def verdicts(groups: Sequence[Group], online: str = "wavg") -> list[str]:
+    """In how many experiments the best of N is above the single methods, the control and the published figure."""
+    single, control, published = [], [], []
+    for group in groups:
+        ours = group.pick("best", online)
+        if ours is None:
+            continue
+        best, methods = ours.mean("best"), [row for name in METHODS if (row := group.method(name))]
+        if methods:
+            single.append(best > max(row.mean("best") for row in methods))
+        if row := find(group, Measure("", "control", None, None)):
+            control.append(best > row.mean("best"))
+        if ours.published is not None:
+            published.append(round(best, 2) >= ours.published)
+    parts = [
+        (single, "above the best single method"),
+        (control, "above the control (best of as many runs of the best single method)"),
+        (published, "at or above the published ModReduce"),
+    ]
+    return [f"{text}: {sum(found)} of {len(found)}" for found, text in parts if found]

@@ -1,0 +1,53 @@
+"""What several test files share."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from dataset.archive import read_arrays
+from dataset.cifar100 import ARCHIVE, verified
+from helper.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def cifar100_folder() -> Path:
+    """A folder with the real cifar100.npz, or a skip where the data set is not beside the repository.
+
+    It takes seconds and 185 MB to build: all processes and later runs share one, in the temporary folder.
+    """
+    candidates = [place / "shared" / "data" / "cifar100" for place in (ROOT.parent, ROOT)]
+    sheets = next((folder for folder in candidates if (folder / "unpack.py").exists()), None)
+    if sheets is None:
+        pytest.skip(f"CIFAR-100 is not there: {candidates[0]} does not exist")
+    folder = Path(tempfile.gettempdir()) / f"modreduce-tests-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        pytest.skip(f"{folder} belongs to another user")
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_whole(folder / ARCHIVE):
+            _build(sheets, folder)
+    return folder
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        verified(read_arrays(path), str(path))
+    except UserError:
+        return False
+    return True
+
+
+def _build(sheets: Path, folder: Path) -> None:
+    unfinished = folder / f"unfinished-{ARCHIVE}"
+    command = [sys.executable, str(sheets / "unpack.py"), str(unfinished)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    os.replace(unfinished, folder / ARCHIVE)

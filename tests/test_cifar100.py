@@ -1,0 +1,174 @@
+"""CIFAR-100 from a file and through torchvision, whole and damaged, with and without a network."""
+
+import dataclasses
+import pickle
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset import load_dataset
+from dataset.archive import read_arrays
+from dataset.base import DataSet, channel_statistics
+from dataset.cifar100 import verified
+from helper.errors import UserError
+from tests.test_dataset import small_arrays
+
+
+def test_cifar100_is_the_published_one(cifar100_folder: Path) -> None:
+    dataset = load_dataset("cifar100", cifar100_folder)
+    assert dataset.train_images.shape == (50000, 32, 32, 3)
+    assert dataset.test_images.shape == (10000, 32, 32, 3)
+    assert (np.bincount(dataset.train_labels) == 500).all()
+    assert (np.bincount(dataset.test_labels) == 100).all()
+    assert (dataset.num_classes, dataset.padding, dataset.flip) == (100, 4, True)
+    mean, _ = channel_statistics(dataset.train_images)
+    assert np.allclose(mean, dataset.mean, atol=1e-3)
+
+
+def test_one_wrong_label_is_found_and_another_integer_type_is_not_wrong(cifar100_folder: Path) -> None:
+    arrays = read_arrays(cifar100_folder / "cifar100.npz")
+    arrays["train_labels"] = arrays["train_labels"].astype(np.int32)
+    assert verified(arrays, "here")["train_labels"].dtype == np.int64
+    arrays["train_labels"][7] += 1
+    with pytest.raises(UserError, match=r"here: train_labels is not CIFAR-100's \(SHA-256"):
+        verified(arrays, "here")
+    arrays["train_images"][0, 0, 0, 0] ^= 1
+    with pytest.raises(UserError, match=r"here: train_images is not CIFAR-100's \(SHA-256"):
+        verified(arrays, "here")
+
+
+def test_damage_in_the_file_is_found_by_the_archives_checksum(cifar100_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cifar100.npz"
+    shutil.copyfile(cifar100_folder / "cifar100.npz", file)
+    with open(file, "r+b") as opened:
+        opened.seek(90_000_000)
+        byte = opened.read(1)[0]
+        opened.seek(90_000_000)
+        opened.write(bytes([byte ^ 1]))
+    with pytest.raises(UserError, match=r"cifar100\.npz cannot be read.*CRC"):
+        load_dataset("cifar100", tmp_path)
+    file.unlink()
+
+
+def test_other_data_under_cifar100s_name_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "cifar100.npz", **small_arrays())
+    with pytest.raises(UserError, match=r"train_images is uint8 \(12, 32, 32, 3\).*50000.*--dataset npz"):
+        load_dataset("cifar100", tmp_path)
+
+
+def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import CIFAR100
+
+    monkeypatch.setattr(CIFAR100, "url", "http://127.0.0.1:9/cifar-100-python.tar.gz")
+
+
+class Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing of the requests."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which the files of a folder are served."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("folder", ["", "not/there/yet"])
+def test_a_failed_download_says_what_to_bring_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    without_network(monkeypatch)
+    with pytest.raises(UserError) as caught:
+        load_dataset("cifar100", tmp_path / folder)
+    message = str(caught.value)
+    for word in (str(tmp_path / folder), "cifar100.npz", "train_images", "cifar-100-python"):
+        assert word in message
+    assert "\n" not in message
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_download_that_is_something_else_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.datasets import CIFAR100
+
+    (tmp_path / "page.html").write_text("this host is gone")
+    with served(tmp_path) as address, pytest.raises(UserError, match="cannot be downloaded"):
+        monkeypatch.setattr(CIFAR100, "url", f"{address}/page.html")
+        load_dataset("cifar100", tmp_path / "data")
+    assert [path.name for path in tmp_path.rglob("*")] == ["page.html"]
+
+
+def test_a_damaged_unpacked_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_network(monkeypatch)
+    unpacked = tmp_path / "cifar-100-python"
+    unpacked.mkdir()
+    (unpacked / "train").write_bytes(b"half")
+    with pytest.raises(UserError, match=r"cifar-100-python is incomplete or damaged.*delete it"):
+        load_dataset("cifar100", tmp_path)
+    assert (unpacked / "train").read_bytes() == b"half"
+
+
+def test_cifar100_through_torchvision_is_the_same(
+    cifar100_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.datasets import CIFAR100
+
+    expected = load_dataset("cifar100", cifar100_folder)
+    source = tmp_path / "source" / "cifar-100-python"
+    source.mkdir(parents=True)
+    for split in ("train", "test"):
+        images, labels = (getattr(expected, f"{split}_{kind}") for kind in ("images", "labels"))
+        content = {
+            "data": images.transpose(0, 3, 1, 2).reshape(len(images), -1),
+            "fine_labels": labels.tolist(),
+        }
+        (source / split).write_bytes(pickle.dumps(content, protocol=4))
+    (source / "meta").write_bytes(pickle.dumps({"fine_label_names": [str(k) for k in range(100)]}))
+    archive = tmp_path / "source" / "cifar-100-python.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=0) as tar:
+        tar.add(source, arcname="cifar-100-python")
+    # The published archive's checksums are those of other pickles of the same arrays.
+    monkeypatch.setattr(CIFAR100, "train_list", [["train", None]])
+    monkeypatch.setattr(CIFAR100, "test_list", [["test", None]])
+    monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": None})
+    monkeypatch.setattr(CIFAR100, "tgz_md5", None)
+
+    def assert_same(folder: Path) -> None:
+        dataset = load_dataset("cifar100", folder)
+        for field in dataclasses.fields(DataSet):
+            assert np.array_equal(getattr(dataset, field.name), getattr(expected, field.name)), field.name
+
+    downloaded = tmp_path / "new" / "data"
+    with served(archive.parent) as address:
+        monkeypatch.setattr(CIFAR100, "url", f"{address}/{archive.name}")
+        assert_same(downloaded)
+    assert [path.name for path in downloaded.iterdir()] == ["cifar-100-python"]
+    without_network(monkeypatch)
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    archive.rename(brought / archive.name)
+    assert_same(brought)  # the archive alone
+    assert sorted(path.name for path in brought.iterdir()) == ["cifar-100-python", "cifar-100-python.tar.gz"]
+
+
+def test_torchvision_is_not_imported_with_the_package() -> None:
+    program = "import sys, dataset.loader; sys.exit(bool({'torchvision', 'sklearn'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent.parent, timeout=120)
