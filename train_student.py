@@ -1,8 +1,8 @@
 """One teacher trains one student by one method: gamma * CE + alpha * KD + beta * method.
 
     python train_student.py --path_t T.pth --model_s resnet20 --distill kd
-    python train_student.py --path_t T.pth --model_s resnet8x4 --distill crd -a 0 -b 0.8   # as RepDistiller does
-    python train_student.py --path_t T.pth --model_s resnet8x4 --distill semckd -r 1 -a 1 -b 400   # as SemCKD does
+    python train_student.py --path_t T.pth --model_s resnet8x4 --distill crd -a 0   # as RepDistiller
+    python train_student.py --path_t T.pth --model_s resnet8x4 --distill semckd   # as SemCKD
     python train_student.py --path_t T.pth --model_s vgg8 --distill fitnet --hint_layer 1 --val_split 0.1
 
 The run's folder is save/train_student/<name>; the same command with --resume goes on where it was stopped.

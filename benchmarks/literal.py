@@ -93,7 +93,7 @@ class LiteralStudent:
         self.accuracies: list[tuple[float, float]] = []
 
     def learn_offline(self, sample: Sample, features_t: list[Tensor], logits_t: Tensor) -> None:
-        """Forward, and the sum of the offline terms: CE + KD + beta * method, over the sum of their weights."""
+        """Forward, and the offline loss: CE + KD + beta * method, over the sum of their weights."""
         self.optimizer.zero_grad()
         features, self.logits = self.network(sample.images, is_feat=True)
         loss = F.cross_entropy(self.logits, sample.labels)

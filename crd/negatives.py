@@ -13,9 +13,9 @@ from helper.errors import UserError
 WORD = 1 << 32
 # what a block of scores holds at most, (rows x samples): on a CPU it should stay in the cache
 BLOCK_SCORES = {"cpu": 1 << 19}
-BLOCK_SCORES_ELSEWHERE = 1 << 26
-# rows of the bank per negative up to which scoring all rows is faster than fetching the drawn ones (measured, see `blocks`)
-ROWS_PER_NEGATIVE = 64
+BLOCK_SCORES_ELSEWHERE = 1 << 25
+# see DrawnNegatives.blocks
+ROWS_PER_DRAWN = 64
 
 
 class Block(NamedTuple):
@@ -82,12 +82,12 @@ class DrawnNegatives:
         return len(self.slots)
 
     def blocks(self) -> Iterator[Block]:
-        """All rows of the bank against all samples; for a bank so large that this is slower, the drawn rows
-        alone.
+        """All rows of the bank against all samples, or the drawn rows alone for a bank so large that it pays.
 
-        On two CPU cores with K = 16384 and B = 64 both ways take equally long at about 64 rows per negative.
+        Measured on CPU cores (B = 64, K = 2048 and 16384): both take equally long when the bank has 58 to 66
+        (float32) or 71 to 86 (bfloat16) rows per drawn one.
         """
-        if len(self.classes) <= ROWS_PER_NEGATIVE * self.count:
+        if len(self.classes) <= ROWS_PER_DRAWN * self.reach:
             yield from self.all_rows()
         else:
             yield from self.drawn_rows()
@@ -156,13 +156,14 @@ class NegativeSampler(nn.Module):
         self.count, self.n_data, self.largest = count, len(labels), int(sizes.max())
         if self.largest == self.n_data:
             raise UserError(
-                f"crd draws negatives from other classes, but all {self.n_data} training images are of one class: "
-                "use a data set with two or more, or another method"
+                f"crd draws negatives from other classes, but all {self.n_data} training images are of one "
+                "class: use a data set with two or more, or another method"
             )
-        if not 1 <= count <= self.n_data - self.largest:
+        most = self.n_data - self.largest
+        if not 1 <= count <= most:
             raise UserError(
-                f"--nce_k {count} is more than there are: the largest class leaves {self.n_data - self.largest} images "
-                f"of other classes, so allowed are 1 to {self.n_data - self.largest}"
+                f"--nce_k {count} is more than there are: the largest class leaves {most} images of other "
+                f"classes, so allowed are 1 to {most}"
             )
         self.prime = next_prime(self.n_data)
         self.stride_limit = min((self.prime - 1) // 2, WORD // self.prime - 4)

@@ -1,5 +1,6 @@
 """Reading the four arrays of a data set from an .npz file that may be damaged or not what it seems."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     # A damaged archive fails in zipfile, in zlib or in the parser of the arrays' headers, each with errors
     # of its own: whatever goes wrong while reading means the same to the user.
     try:
-        if not zipfile.is_zipfile(path) and not path.read_bytes()[:6] == NPY_START:
-            raise ValueError("it is cut off or no archive")
-        content = np.load(path, allow_pickle=False)
+        content = np.load(path, allow_pickle=False) if zipfile.is_zipfile(path) else None
         if not isinstance(content, NpzFile):
-            raise ValueError("it holds a single array")
+            raise ValueError("it is cut off, or no .npz archive")
         with content:
             names = set(content.files)
             arrays = {name: content[name] for name in ARRAY_NAMES if name in names}

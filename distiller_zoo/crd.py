@@ -79,7 +79,7 @@ class CRDLoss(nn.Module):
     def contrast(
         self, f_s: Tensor, f_t: Tensor, indices: Tensor, positives: Tensor, negatives: Negatives
     ) -> Tensor:
-        """The same with positives (B,), rows of the banks that should agree, and negatives in whatever form."""
+        """The same with positives (B,), rows of the banks that should agree, and negatives in any form."""
         if negatives.count != self.nce_k:
             raise ValueError(
                 f"{negatives.count} negatives per image, but the loss was built for {self.nce_k}"
@@ -135,7 +135,7 @@ class CRD(Distiller):
             "--nce_k",
             type=positive_int,
             metavar="K",
-            help=f"CRD: negatives per image (default {PUBLISHED_NEGATIVES}, or all images of other classes if fewer)",
+            help=f"CRD: negatives per image ({PUBLISHED_NEGATIVES}, or all of other classes if fewer)",
         )
         parser.add_argument(
             "--nce_t", type=positive_float, default=0.07, help="CRD: temperature (default 0.07)"

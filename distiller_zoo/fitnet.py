@@ -29,7 +29,7 @@ class Regressor(nn.Module):
 
     student, teacher: shapes (B, C, H, W). Equal size: 1 x 1; the student's map twice as large: 3 x 3 with
     stride 2; larger still: averaged down to the teacher's size, then 1 x 1; smaller by r: transposed, kernel
-    2r, stride r.
+    2r (2r - 1 if r is odd), stride r. Raises UserError if the student's map is smaller by no whole number.
     """
 
     def __init__(self, student: tuple[int, ...], teacher: tuple[int, ...]):
@@ -41,9 +41,15 @@ class Regressor(nn.Module):
         elif size_s >= size_t:
             self.pool = nn.Identity() if size_s == size_t else nn.AdaptiveAvgPool2d(size_t)
             self.conv = nn.Conv2d(c_s, c_t, 1)
-        else:
+        elif size_t % size_s == 0:
             ratio = size_t // size_s
-            self.conv = nn.ConvTranspose2d(c_s, c_t, 2 * ratio, stride=ratio, padding=ratio // 2)
+            kernel = 2 * ratio - ratio % 2
+            self.conv = nn.ConvTranspose2d(c_s, c_t, kernel, stride=ratio, padding=ratio // 2)
+        else:
+            raise UserError(
+                f"--hint_layer: the student's map is {size_s} x {size_s} and cannot be enlarged to the "
+                f"teacher's {size_t} x {size_t} by a whole number; choose another layer"
+            )
         self.bn = nn.BatchNorm2d(c_t)
 
     def forward(self, f_s: Tensor) -> Tensor:

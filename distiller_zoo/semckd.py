@@ -87,8 +87,8 @@ class SemCKD(Distiller):
         super().__init__(example, args)
         if example.batch_size < SMALLEST_BATCH:
             raise UserError(
-                f"--batch_size {example.batch_size} is too small for semckd, whose attention is sized by the batch: "
-                f"use at least {SMALLEST_BATCH}"
+                f"--batch_size {example.batch_size} is too small for semckd, whose attention is sized by "
+                f"the batch: use at least {SMALLEST_BATCH}"
             )
         self.batch_size = example.batch_size
         student, teacher = example.student.features[1:-1], example.teacher.features[1:-1]
@@ -103,15 +103,16 @@ class SemCKD(Distiller):
         maps_s, maps_t = student.features[1:-1], teacher.features[1:-1]
         if maps_s[0].shape[0] != self.batch_size:
             raise UserError(
-                f"semckd was built for batches of {self.batch_size} and got {maps_s[0].shape[0]}: its attention is sized "
-                "by the batch, so a network trained with one batch size cannot go on with another"
+                f"semckd was built for batches of {self.batch_size} and got {maps_s[0].shape[0]}: its "
+                "attention is sized by the batch, so a network trained with one batch size cannot go on with "
+                "another"
             )
         attention = self.attention(maps_s, maps_t)
         values, targets = self.translate(maps_s, maps_t)
         return self.loss(values, targets, attention)
 
     def attention(self, maps_s: list[Tensor], maps_t: list[Tensor]) -> Tensor:
-        """Weights (B, S, T) of the teacher's layers for each student layer, summing to 1 over the teacher's."""
+        """Weights (B, S, T) of the teacher's layers for each student layer, summing to 1 over those."""
         with full_precision(maps_s[0].device.type):
             queries = torch.stack(
                 [project(similarities(m)) for project, m in zip(self.queries, maps_s, strict=True)], dim=1
@@ -124,7 +125,7 @@ class SemCKD(Distiller):
     def translate(
         self, maps_s: list[Tensor], maps_t: list[Tensor]
     ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """For each pair of layers the translated student's map and the teacher's, both of the smaller size."""
+        """Per pair of layers the translated student's map and the teacher's, both of the smaller size."""
         values, targets = [], []
         for row, m_s in zip(self.translators, maps_s, strict=True):
             own, theirs = [], []

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,10 @@ def prepare_device(args: argparse.Namespace, device: torch.device) -> str:
 
 
 def finished_already(run: RunFolder) -> bool:
-    """Whether there is nothing to do, and say so."""
+    """Whether there is nothing to do; says so, and shows what the run came to."""
     if run.finished:
         print(f"{run.path} is finished already: nothing to do")
+        print(table(json.loads((run.path / "results.json").read_text())))
     return run.finished
 
 

@@ -13,9 +13,9 @@ FULL_SIZE = 50_000
 STANDARD_GROUP = ("kd", "crd", "semckd")
 # settings that name a run or say where and how fast it computes, or that stand in the table's own columns
 NOT_RECIPE = (
-    "seed", "trial", "save_folder", "resume", "device", "deterministic", "compile", "cuda_graph", "path_t", "model_t",
-    "data_folder", "data_sha256", "teacher_sha256", "model", "model_s", "distill", "online", "online_start", "epochs",
-    "dataset", "train_size", "val_split", "batch_size",
+    "seed", "trial", "save_folder", "resume", "device", "deterministic", "compile", "cuda_graph", "path_t",
+    "model_t", "data_folder", "data_sha256", "teacher_sha256", "model", "model_s", "distill", "online",
+    "online_start", "epochs", "dataset", "train_size", "val_split", "batch_size",
 )  # fmt: skip
 # the method that a flag belongs to, by the flag's first word; the flag says nothing about the other methods
 OWNERS = {"nce": "crd", "feat": "crd", "crd": "crd", "hint": "fitnet", "rkd": "rkd", "pcl": "pcl"}
@@ -34,11 +34,15 @@ class Key(NamedTuple):
     batch_size: int
 
     @property
+    def as_published(self) -> bool:
+        """Whether data set, length and batch are those of the published numbers."""
+        own = (self.dataset, self.epochs, self.train_size, self.val_split, self.batch_size)
+        return own == (DATASET, EPOCHS, None, 0.0, BATCH_SIZE)
+
+    @property
     def experiment(self) -> Experiment | None:
         """The published experiment that these runs repeat, if they do."""
-        published = (DATASET, EPOCHS, None, 0.0, BATCH_SIZE)
-        own = (self.dataset, self.epochs, self.train_size, self.val_split, self.batch_size)
-        return experiment_of(self.teacher, self.student) if own == published else None
+        return experiment_of(self.teacher, self.student) if self.as_published else None
 
 
 class Sample(NamedTuple):

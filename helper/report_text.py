@@ -1,61 +1,23 @@
 """The report as Markdown."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from helper.plot_style import label
 from helper.published import EXPERIMENTS, published_alone
-from helper.report_fifteen import by_experiment, comparisons, find, gaps, measures, verdicts
-from helper.report_lines import Key, Row
-from helper.report_table import Group
-
-EMPTY = "–"  # noqa: RUF001 (a gap in a printed table is a dash)
-
-
-def number(value: float | None, signed: bool = False) -> str:
-    """Two digits after the point, or a dash."""
-    return EMPTY if value is None else f"{value:+.2f}" if signed else f"{value:.2f}"
-
-
-def spread(row: Row | None, which: str) -> str:
-    """Mean, and standard deviation over seeds if there are several."""
-    if row is None or row.mean(which) is None:
-        return EMPTY
-    deviation = row.deviation(which)
-    return number(row.mean(which)) + (f" ± {deviation:.2f}" if deviation is not None else "")
-
-
-def minus(row: Row | None, which: str, other: float | None) -> str:
-    """The mean's difference to another number."""
-    value = row.mean(which) if row else None
-    return EMPTY if value is None or other is None else number(value - other, signed=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person would say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> list[str]:
-    """A Markdown table, its first `left` columns aligned to the left, with columns of equal width."""
-    body = [list(head), *map(list, rows)]
-    widths = [max(3, *(len(line[column]) for line in body)) for column in range(len(head))]
-    lines = []
-    for place, line in enumerate(body):
-        cells = [
-            text.ljust(width) if column < left else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-        if place == 0:
-            rules = [
-                "-" * width if column < left else "-" * (width - 1) + ":"
-                for column, width in enumerate(widths)
-            ]
-            lines.append(f"| {' | '.join(rules)} |")
-    return [*lines, ""]
+from helper.report_fifteen import (
+    Comparison,
+    by_experiment,
+    comparisons,
+    find,
+    gaps,
+    measures,
+    verdicts,
+    with_networks_alone,
+)
+from helper.report_format import EMPTY, duration, mean_seconds, minus, number, spread, table
+from helper.report_lines import Key
+from helper.report_table import METHODS, Group
 
 
 def markdown(
@@ -66,11 +28,11 @@ def markdown(
     other = [group for group in groups if group.key.teacher and not group.key.experiment]
     alone = [group for group in groups if group.key.teacher is None]
     lines = [
-        f"_Written by `report.py` (version {version}) from {run_count} finished runs; no number is typed by hand._",
+        f"_Written by `report.py` (version {version}) from {run_count} finished runs, nothing by hand._",
         "",
-        "Top-1 accuracy on the test set in percent; mean ± standard deviation over seeds. **Last** is the last "
-        "epoch. **Best** is the best epoch, chosen on the test set as the published numbers were, unless a table "
-        "says that it was chosen on held-out training images. Differences are ours minus published.",
+        "Top-1 accuracy on the test set in percent; mean ± standard deviation over seeds. **Last** is the",
+        "last epoch. **Best** is the best epoch, chosen on the test set as the published numbers were,",
+        "unless a table says that it was chosen on held-out images. Differences are ours minus published.",
         "",
         f"![Accuracies of the runs]({figure})",
         "",
@@ -84,9 +46,9 @@ def markdown(
         lines += [
             "## Other runs: not comparable with the published numbers",
             "",
-            "Other pairs, data sets, lengths, slices of the training set, batch sizes or held-out parts than the "
-            "published recipe (CIFAR-100, all 50,000 images, 240 epochs, batch 64). They are compared only with "
-            "each other, table by table.",
+            "Another pair, data set, length, slice of the training set, batch size or held-out part than the",
+            "published recipe has (CIFAR-100, all 50,000 images, 240 epochs, batch 64). They are compared",
+            "only with each other, table by table, and never with the published numbers.",
             "",
         ]
         for group in other:
@@ -101,7 +63,7 @@ def markdown(
 
 def fifteen(groups: Sequence[Group]) -> list[str]:
     """The table of experiments: a column for each, and per block last, best, published and difference."""
-    known = by_experiment(groups)
+    known = with_networks_alone(groups)
     head = ["", "", *(str(e.number) for e in EXPERIMENTS)]
     rows = [
         ["teacher", "network", *(e.teacher for e in EXPERIMENTS)],
@@ -131,44 +93,41 @@ def fifteen(groups: Sequence[Group]) -> list[str]:
             times = [duration(mean_seconds(row)) if row else EMPTY for row in found]
             rows.append(["", "time of a run", *times])
     lines = table(head, rows, left=2)
-    if not known:
+    if not by_experiment(groups):
         return [*lines, "None of the fifteen was run yet: see the commands below.", ""]
     return lines + conclusions(list(known.values()))
 
 
 def conclusions(groups: Sequence[Group]) -> list[str]:
-    """ARI and counts over these groups, per online method."""
+    """Counts, and ARI over each single method, per online method of these groups."""
+    onlines = list(dict.fromkeys(name for group in groups for name in group.onlines()))
     lines = []
-    for online in dict.fromkeys(name for group in groups for name in group.onlines()):
-        rows = [
-            [
-                label(c.method),
-                f"{c.ari:+.1f} %",
-                EMPTY if c.published is None else f"{c.published:+.1f} %",
-                str(c.experiments),
-                str(c.not_above) if c.not_above else "",
-            ]
-            for c in comparisons(groups, online)
-        ]
-        counts = verdicts(groups, online)
-        if counts:
-            lines += [f"ModReduce {online}, best student of a run, best epoch: {'; '.join(counts)}.", ""]
-        if rows:
-            lines += [f"Average relative improvement (ARI) of ModReduce {online}, best student:", ""]
-            head = [
-                "over",
-                "ARI",
-                "published, same experiments",
-                "experiments",
-                "method not above student alone",
-            ]
-            lines += table(head, rows)
+    for online in onlines:
+        if counts := verdicts(groups, online):
+            lines.append(f"- ModReduce {online}, best student of a run, best epoch: {'; '.join(counts)}.")
+    found = {online: {c.method: c for c in comparisons(groups, online)} for online in onlines}
+    methods = [name for name in METHODS if any(name in own for own in found.values())]
+    if not methods:
+        return [*lines, ""] if lines else []
+    rows, doubtful = [], {}
+    for online, own in found.items():
+        texts = [f"{c.ari:+.1f} %{_of(c, groups)}" if (c := own.get(m)) else EMPTY for m in methods]
+        rows.append([f"ModReduce {online}", *texts])
+        told = [own[m].published if m in own else None for m in methods]
+        if any(value is not None for value in told):
+            rows.append(["published", *(EMPTY if v is None else f"{v:+.1f} %" for v in told)])
+        doubtful |= {m: own[m].not_above for m in methods if m in own and own[m].not_above}
+    lines += ["", "Average relative improvement (ARI), best epochs: (best student of a run - method) /"]
+    lines += ["(method - student alone), the mean over experiments (their number in brackets).", ""]
+    lines += table(["over", *map(label, methods)], rows)
+    if doubtful:
+        names = ", ".join(f"{label(name)} in {count}" for name, count in doubtful.items())
+        lines += [f"A method that is not above the student alone makes this ratio meaningless: {names}.", ""]
     return lines
 
 
-def mean_seconds(row: Row) -> float:
-    """The mean duration of the row's runs."""
-    return statistics.fmean(sample.seconds for sample in row.samples.values())
+def _of(comparison: Comparison, groups: Sequence[Group]) -> str:
+    return f" ({comparison.experiments})" if len(groups) > 1 else ""
 
 
 def heading(key: Key) -> str:
@@ -184,7 +143,7 @@ def detail(group: Group) -> list[str]:
     """One table: every line of a pair of networks."""
     experiment, key = group.key.experiment, group.key
     title = f"Experiment {experiment.number}: " if experiment else ""
-    lines = [f"### {title}{key.teacher} → {key.student}", "", f"{heading(key).capitalize()}."]
+    lines = [f"### {title}{key.teacher} → {key.student}", "", f"{heading(key)}."]
     if group.teacher_accuracies:
         values = sorted({round(value, 2) for value in group.teacher_accuracies})
         text = f"Teacher: {' / '.join(map(number, values))}"
@@ -236,7 +195,7 @@ def networks_alone(groups: Sequence[Group]) -> list[str]:
     for group in groups:
         for row in group.rows:
             key = group.key
-            told = published_alone(key.student) if _is_published_recipe(key) and not row.deviates else []
+            told = published_alone(key.student) if key.as_published and not row.deviates else []
             rows.append(
                 [
                     key.student
@@ -265,11 +224,6 @@ def networks_alone(groups: Sequence[Group]) -> list[str]:
     return lines + table(head, rows, left=2)
 
 
-def _is_published_recipe(key: Key) -> bool:
-    example = EXPERIMENTS[0]
-    return key._replace(teacher=example.teacher, student=example.student).experiment is not None
-
-
 def missing(groups: Sequence[Group]) -> list[str]:
     """The commands of what is missing, each once, by experiment."""
     found = gaps(groups)
@@ -278,8 +232,8 @@ def missing(groups: Sequence[Group]) -> list[str]:
     lines = [
         "## Missing runs",
         "",
-        "What is missing of the fifteen experiments, and the command that makes it. All at once, over every GPU of "
-        "the machine, going on where it was stopped: `sh scripts/reproduce.sh`.",
+        "What is missing of the fifteen experiments, and the command that makes it. All at once, over every",
+        "GPU of the machine, going on where it was stopped: `sh scripts/reproduce.sh`.",
         "",
         "```sh",
     ]

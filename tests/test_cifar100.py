@@ -24,6 +24,13 @@ from helper.errors import UserError
 from tests.test_dataset import small_arrays
 
 
+@pytest.fixture
+def large_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder for copies of the data set, which pytest would keep for three runs."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
 def test_cifar100_is_the_published_one(cifar100_folder: Path) -> None:
     dataset = load_dataset("cifar100", cifar100_folder)
     assert dataset.train_images.shape == (50000, 32, 32, 3)
@@ -47,8 +54,10 @@ def test_one_wrong_label_is_found_and_another_integer_type_is_not_wrong(cifar100
         verified(arrays, "here")
 
 
-def test_damage_in_the_file_is_found_by_the_archives_checksum(cifar100_folder: Path, tmp_path: Path) -> None:
-    file = tmp_path / "cifar100.npz"
+def test_damage_in_the_file_is_found_by_the_archives_checksum(
+    cifar100_folder: Path, large_folder: Path
+) -> None:
+    file = large_folder / "cifar100.npz"
     shutil.copyfile(cifar100_folder / "cifar100.npz", file)
     with open(file, "r+b") as opened:
         opened.seek(90_000_000)
@@ -56,8 +65,7 @@ def test_damage_in_the_file_is_found_by_the_archives_checksum(cifar100_folder: P
         opened.seek(90_000_000)
         opened.write(bytes([byte ^ 1]))
     with pytest.raises(UserError, match=r"cifar100\.npz cannot be read.*CRC"):
-        load_dataset("cifar100", tmp_path)
-    file.unlink()
+        load_dataset("cifar100", large_folder)
 
 
 def test_other_data_under_cifar100s_name_is_refused(tmp_path: Path) -> None:
@@ -127,12 +135,12 @@ def test_a_damaged_unpacked_folder_is_named(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_cifar100_through_torchvision_is_the_same(
-    cifar100_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cifar100_folder: Path, large_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from torchvision.datasets import CIFAR100
 
     expected = load_dataset("cifar100", cifar100_folder)
-    source = tmp_path / "source" / "cifar-100-python"
+    source = large_folder / "source" / "cifar-100-python"
     source.mkdir(parents=True)
     for split in ("train", "test"):
         images, labels = (getattr(expected, f"{split}_{kind}") for kind in ("images", "labels"))
@@ -142,7 +150,7 @@ def test_cifar100_through_torchvision_is_the_same(
         }
         (source / split).write_bytes(pickle.dumps(content, protocol=4))
     (source / "meta").write_bytes(pickle.dumps({"fine_label_names": [str(k) for k in range(100)]}))
-    archive = tmp_path / "source" / "cifar-100-python.tar.gz"
+    archive = large_folder / "source" / "cifar-100-python.tar.gz"
     with tarfile.open(archive, "w:gz", compresslevel=0) as tar:
         tar.add(source, arcname="cifar-100-python")
     # The published archive's checksums are those of other pickles of the same arrays.
@@ -156,13 +164,13 @@ def test_cifar100_through_torchvision_is_the_same(
         for field in dataclasses.fields(DataSet):
             assert np.array_equal(getattr(dataset, field.name), getattr(expected, field.name)), field.name
 
-    downloaded = tmp_path / "new" / "data"
+    downloaded = large_folder / "new" / "data"
     with served(archive.parent) as address:
         monkeypatch.setattr(CIFAR100, "url", f"{address}/{archive.name}")
         assert_same(downloaded)
     assert [path.name for path in downloaded.iterdir()] == ["cifar-100-python"]
     without_network(monkeypatch)
-    brought = tmp_path / "brought"
+    brought = large_folder / "brought"
     brought.mkdir()
     archive.rename(brought / archive.name)
     assert_same(brought)  # the archive alone

@@ -31,8 +31,16 @@ def listed(drawn: DrawnNegatives) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "labels, count",
-    [(BALANCED, 64), (BALANCED, 360), (BALANCED, 1), (UNBALANCED, 100), (UNBALANCED, 198)]
-    + [(LARGE, 4096), (VERY_LARGE, 5000), (torch.tensor([0, 1, 1]), 1)],
+    [
+        (BALANCED, 64),
+        (BALANCED, 360),
+        (BALANCED, 1),
+        (UNBALANCED, 100),
+        (UNBALANCED, 198),
+        (LARGE, 4096),
+        (VERY_LARGE, 5000),
+        (torch.tensor([0, 1, 1]), 1),
+    ],
 )
 def test_negatives_are_k_distinct_images_of_other_classes_in_both_forms(labels, count):
     sampler, random = NegativeSampler(labels, count), generator("cpu", 1)
@@ -161,11 +169,11 @@ def compare(loss_of: CRDLoss, literal: LiteralCRD, step: int, value, contrast_id
     assert loss_of.z_t.item() == pytest.approx(literal.z["t"].item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("rows_per_negative", [0, 64])
+@pytest.mark.parametrize("rows_per_drawn", [0, 64])
 @pytest.mark.parametrize("block_scores", [8 * 41, 1 << 19])
-def test_the_contrast_with_drawn_negatives_is_the_literal_one(monkeypatch, rows_per_negative, block_scores):
+def test_the_contrast_with_drawn_negatives_is_the_literal_one(monkeypatch, rows_per_drawn, block_scores):
     """Both by rows of the whole bank and by drawn rows, in one block or several, over three steps."""
-    monkeypatch.setattr(negatives_module, "ROWS_PER_NEGATIVE", rows_per_negative)
+    monkeypatch.setattr(negatives_module, "ROWS_PER_DRAWN", rows_per_drawn)
     monkeypatch.setitem(negatives_module.BLOCK_SCORES, "cpu", block_scores)
     loss_of = crd()
     literal = literal_of(loss_of)

@@ -53,7 +53,9 @@ def a_batch(batch: int = 8, labels=LABELS) -> Batch:
 
 
 def agree(value, golden, relative=1e-4):
-    assert float(value) == pytest.approx(golden, rel=relative, abs=relative * abs(golden) + 1e-9)
+    assert float(torch.as_tensor(value).detach()) == pytest.approx(
+        golden, rel=relative, abs=relative * abs(golden) + 1e-9
+    )
 
 
 def check_gradients(loss, inputs, golden, relative=1e-4):
@@ -181,21 +183,68 @@ def test_every_method_gives_a_finite_fp32_loss_with_gradients(name, precision):
     assert all(p.grad is not None for p in method.parameters())
 
 
-def test_a_method_resumes_from_its_state_dict_and_random_state():
-    first, second = (distiller_dict["crd"](example(), flags(nce_k=20)) for _ in range(2))
+@pytest.mark.parametrize("mode", ["exact", "relax"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_method_resumes_from_its_state_dict_and_random_state(mode, precision):
+    first, second = (distiller_dict["crd"](example(), flags(nce_k=20, crd_mode=mode)) for _ in range(2))
     student, teacher = output(8, STUDENT, "s"), output(8, TEACHER, "t").detach()
     first.begin_epoch(5)
-    for _ in range(3):
-        first(student, teacher, a_batch())
-    second.load_state_dict(first.state_dict())
-    second.set_random_state(first.random_state())
-    for _ in range(3):
-        assert torch.equal(first(student, teacher, a_batch()), second(student, teacher, a_batch()))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        for _ in range(3):
+            first(student, teacher, a_batch())
+        second(student, teacher, a_batch())
+        second.load_state_dict(first.state_dict())
+        second.set_random_state(first.random_state())
+        for _ in range(3):
+            assert torch.equal(first(student, teacher, a_batch()), second(student, teacher, a_batch()))
     assert torch.equal(first.loss.bank_s.vectors, second.loss.bank_s.vectors)
 
 
+def test_crd_draws_what_the_seed_of_the_epoch_says():
+    method = distiller_dict["crd"](example(), flags(nce_k=20))
+    student, teacher = output(8, STUDENT, "s"), output(8, TEACHER, "t").detach()
+    start = {key: value.clone() for key, value in method.state_dict().items()}
+
+    def loss(seed):
+        method.load_state_dict(start)
+        method.begin_epoch(seed)
+        return method(student, teacher, a_batch()).item()
+
+    assert loss(1) == loss(1) != loss(2)
+
+
+def test_crd_takes_all_images_of_other_classes_if_there_are_few():
+    assert distiller_dict["crd"](example(), flags()).loss.nce_k == 54
+    uneven = torch.tensor([0, 0, 0, 1, 2, 2])
+    assert distiller_dict["crd"](example(labels=uneven), flags()).loss.nce_k == 3
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
+def test_kd_keeps_the_size_of_its_gradient_when_the_temperature_grows(temperature):
+    """For logits near each other T^2 makes up for the softened probabilities' smaller gradients: the loss of
+    logits T times as large, divided by T^2, is the loss at temperature 1.
+    """
+    z_s, z_t = tensor("z_s", (8, 10)), tensor("z_t", (8, 10))
+    scaled = DistillKL(temperature)(temperature * z_s, temperature * z_t) / temperature**2
+    assert scaled.item() == pytest.approx(DistillKL(1.0)(z_s, z_t).item(), rel=1e-5)
+
+
+def test_rkd_knows_no_scale_rotation_or_shift():
+    f = tensor("f", (8, 16))
+    rotation = torch.linalg.qr(tensor("rotation", (16, 16))).Q
+    assert RKDLoss()(3 * f @ rotation + 1, f).item() == pytest.approx(0, abs=1e-5)
+    assert RKDLoss()(tensor("g", (8, 16)), f).item() > 0.01
+
+
+def test_rkd_survives_embeddings_that_are_all_the_same():
+    f_s = torch.ones(8, 16, requires_grad=True)
+    loss = RKDLoss()(f_s, tensor("f", (8, 16)))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(f_s.grad).all()
+
+
 @pytest.mark.parametrize(
-    "size_s, size_t", [(32, 32), (32, 16), (32, 8), (32, 4), (2, 8), (4, 8), (8, 32), (16, 2)]
+    "size_s, size_t", [(32, 32), (32, 16), (32, 8), (32, 4), (2, 8), (4, 8), (8, 32), (16, 2), (2, 6), (9, 4)]
 )
 def test_the_regressor_knows_every_relation_of_sizes(size_s, size_t):
     regressor = Regressor((2, 4, size_s, size_s), (2, 6, size_t, size_t))
@@ -212,6 +261,12 @@ def test_semckd_pairs_any_number_of_layers():
 
 
 def test_impossible_settings_are_named():
+    with pytest.raises(UserError, match="3 x 3 and cannot be enlarged to the teacher's 8 x 8"):
+        Regressor((2, 4, 3, 3), (2, 6, 8, 8))
+    with pytest.raises(UserError, match="of one class"):
+        distiller_dict["crd"](example(labels=torch.zeros(9, dtype=torch.int64)), flags())
+    with pytest.raises(UserError, match=r"--hint_layer 3 .* 1 to 2"):
+        distiller_dict["fitnet"](example(teacher=TEACHER[:3]), flags(hint_layer=3))
     with pytest.raises(UserError, match=r"--hint_layer 4 .* 1 to 3"):
         distiller_dict["fitnet"](example(), flags(hint_layer=4))
     with pytest.raises(UserError, match=r"--nce_k 55 .* allowed are 1 to 54"):

@@ -173,7 +173,7 @@ def test_the_seed_changes_everything_and_the_trial_nothing(teacher, tmp_path):
     assert not torch.equal(weights["a"]["conv1.weight"], weights["c"]["conv1.weight"])
 
 
-@pytest.mark.parametrize("number, pair", enumerate(PAIRS.replace("\n", " ").split(","), start=1))
+@pytest.mark.parametrize("number, pair", list(enumerate(PAIRS.replace("\n", " ").split(","), start=1)))
 def test_every_experiment_has_its_script(number, pair):
     import train_modreduce
     from modreduce.build import plan_students

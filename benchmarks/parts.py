@@ -1,0 +1,205 @@
+"""The parts of a step, as calls of no argument that can be timed: the literal version's and ours."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import train_modreduce
+from benchmarks.literal import ContrastiveImages, LiteralStep, loader
+from dataset.base import DataSet
+from helper.checkpoint import write_checkpoint
+from helper.data import Data, train_loader
+from helper.optimizer import make_optimizer
+from helper.precision import autocast, resolve
+from helper.published import Experiment
+from helper.step import GraphedStep, Step
+from models import model_dict
+from modreduce.build import build_group, load_teacher, plan_students
+
+BATCH, NEGATIVES = 64, 16384
+# as many as the workers prefetch many times over, so that what they make while others are timed is not free
+DATA_BATCHES = 40
+
+
+class PlainImages(ContrastiveImages):
+    """The literal data set without negatives, to time loading alone."""
+
+    def draw(self, index: int) -> np.ndarray:
+        return np.array([index])
+
+
+def endless(batches):
+    """Batches of one epoch after the other."""
+    while True:
+        yield from batches
+
+
+class Literal:
+    """The parts of the literal step."""
+
+    def __init__(self, experiment: Experiment, data: DataSet, device: torch.device, args: argparse.Namespace):
+        torch.manual_seed(0)
+        networks = [model_dict[experiment.student](num_classes=data.num_classes) for _ in range(3)]
+        teacher = model_dict[experiment.teacher](num_classes=data.num_classes)
+        self.literal = LiteralStep(
+            teacher,
+            networks,
+            n_data=len(data.train_images),
+            negatives=NEGATIVES,
+            batch_size=BATCH,
+            device=device,
+        )
+        self.images = ContrastiveImages(data, NEGATIVES)
+        self.with_negatives = endless(loader(data, NEGATIVES, BATCH))
+        plain = loader(data, NEGATIVES, BATCH)
+        self.plain = endless(
+            torch.utils.data.DataLoader(
+                PlainImages(data, NEGATIVES), batch_size=BATCH, shuffle=True, num_workers=plain.num_workers
+            )
+        )
+        self.sample = self.literal.to_device(next(self.with_negatives))
+        self.features_t, self.logits_t = self.literal.watch_teacher(self.sample.images)
+        for student in self.literal.students:
+            student.learn_offline(self.sample, self.features_t, self.logits_t)
+        with torch.no_grad():
+            self.embedding = networks[1](self.sample.images, is_feat=True)[0][-1]
+
+    def data(self) -> None:
+        for _ in range(DATA_BATCHES):
+            self.literal.to_device(next(self.plain))
+
+    def teacher(self) -> None:
+        self.literal.watch_teacher(self.sample.images)
+
+    def _student(self, position: int) -> None:
+        student = self.literal.students[position]
+        student.learn_offline(self.sample, self.features_t, self.logits_t)
+        student.offline_loss.backward()
+
+    def kd(self) -> None:
+        self._student(0)
+
+    def crd(self) -> None:
+        self._student(1)
+
+    def semckd(self) -> None:
+        self._student(2)
+
+    def negatives(self) -> Tensor:
+        rows = np.stack([self.images.draw(int(index)) for index in self.sample.indices])
+        return torch.from_numpy(rows).to(self.sample.images.device)
+
+    def contrast(self) -> None:
+        contrast = self.negatives()
+        embedding = self.embedding.requires_grad_()
+        method = self.literal.students[1].method
+        method(embedding, self.features_t[-1], self.sample.indices, contrast).backward()
+
+    def ensemble(self) -> None:
+        fused = self.literal.fuse(self.sample.labels)
+        for student in self.literal.students:
+            logits = student.logits.detach().requires_grad_()
+            torch.nn.functional.kl_div(
+                (logits / 4).log_softmax(1), (fused / 4).softmax(1), reduction="batchmean"
+            ).backward()
+
+    def optimizer(self) -> None:
+        for student in self.literal.students:
+            student.optimizer.step()
+        self.literal.ensemble_optimizer.step()
+
+    def step(self) -> None:
+        self.literal(next(self.with_negatives))
+
+    def close(self) -> None:
+        """End the workers."""
+        self.with_negatives.close()
+        self.plain.close()
+
+
+class Ours:
+    """The parts of this project's step, built as train_modreduce.py builds it."""
+
+    def __init__(self, experiment: Experiment, data: DataSet, device: torch.device, args: argparse.Namespace):
+        torch.manual_seed(0)
+        self.device, self.precision = device, resolve(args.precision, device)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "teacher.pth"
+            teacher = model_dict[experiment.teacher](num_classes=data.num_classes)
+            write_checkpoint({"model": teacher.state_dict(), "arch": experiment.teacher}, path)
+            words = ["--path_t", str(path), "--model_s", experiment.student, "--batch_size", str(BATCH)]
+            words += ["--nce_k", str(NEGATIVES)] + ["--cuda_graph"] * args.cuda_graph
+            settings = train_modreduce.parser().parse_args(words)
+            teacher, _ = load_teacher(settings, data.num_classes)
+        parts = Data(data, data.train_images, data.train_labels, None)
+        plans = plan_students(settings)
+        self.group = build_group(
+            plans, teacher, settings.online, parts, settings, device, self.precision
+        ).train()
+        if args.compile:
+            self.group.compile()
+        self.loader = train_loader(parts, settings, device, drop_last=True)
+        self.batches = endless(self.loader.epoch(0))
+        self.optimiser = make_optimizer(self.group, settings, capturable=args.cuda_graph)
+        self.run = Step(self.group, self.optimiser)
+        if args.cuda_graph:
+            self.run = GraphedStep(self.run, self.group.generators())
+        self.group.begin_epoch(120, 240)
+        self.batch = next(self.batches)
+        self.run(self.batch)
+        with autocast(device, self.precision):
+            self.seen = self.group._teacher_output(self.batch.images)
+            outputs = [student(self.batch, self.seen) for student in self.group.students]
+        self.outputs = [output.detach() for output, _ in outputs]
+
+    def data(self) -> None:
+        for _ in range(DATA_BATCHES):
+            next(self.batches)
+
+    def teacher(self) -> None:
+        with autocast(self.device, self.precision):
+            self.group._teacher_output(self.batch.images)
+
+    def _student(self, position: int) -> None:
+        student = self.group.students[position]
+        self.optimiser.zero_grad(set_to_none=True)
+        with autocast(self.device, self.precision):
+            _, terms = student(self.batch, self.seen)
+        student.offline(terms).backward()
+
+    def kd(self) -> None:
+        self._student(0)
+
+    def crd(self) -> None:
+        self._student(1)
+
+    def semckd(self) -> None:
+        self._student(2)
+
+    def negatives(self) -> None:
+        method = self.group.students[1].distiller
+        for _ in method.negatives(self.batch.labels, method.generator).blocks():
+            pass
+
+    def contrast(self) -> None:
+        output = self.outputs[1]
+        output.features[-1].requires_grad_()
+        with autocast(self.device, self.precision):
+            loss = self.group.students[1].distiller(output, self.seen, self.batch)
+        loss.backward()
+
+    def ensemble(self) -> None:
+        logits = [output.logits.requires_grad_() for output in self.outputs]
+        terms = [{"ce": z.new_zeros(())} for z in logits]
+        totals, own = self.group.online.losses(list(self.group.students), logits, terms, self.batch)
+        (torch.stack(totals).sum() + own).backward()
+
+    def optimizer(self) -> None:
+        self.optimiser.step()
+
+    def step(self) -> None:
+        self.run(next(self.batches))

@@ -1,0 +1,70 @@
+"""Timing that can be trusted on a busy machine: warm-up, versions in turn, medians; and the floor."""
+
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+Call = Callable[[], object]
+
+
+def alternate(
+    calls: dict[str, Call], device: torch.device, repeats: int, warm_up: int = 2
+) -> dict[str, list[float]]:
+    """Seconds of each repeat of each call, the calls in turn (A B A B ...), in one process.
+
+    On a GPU they are measured with events on its stream, on a CPU with the clock.
+    """
+    for _ in range(warm_up):
+        for call in calls.values():
+            call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            seconds[name].append(measure(call, device))
+    return seconds
+
+
+def measure(call: Call, device: torch.device) -> float:
+    """Seconds of one call."""
+    if device.type == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize(device)
+        return start.elapsed_time(end) / 1000
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """The median of each list."""
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def peak_memory(device: torch.device) -> float:
+    """MiB that the process had resident at most (workers not counted); on a GPU what was allocated there."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return own / 1024
+
+
+def count_flops(call: Call) -> int:
+    """Floating-point operations of the products and convolutions of a call, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
+    """Operations per second of a large square product, the best of several: the machine's arithmetic peak."""
+    size = size or (8192 if device.type == "cuda" else 2048)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = min(measure(lambda: a @ b, device) for _ in range(8))
+    return 2 * size**3 / best
