@@ -2,8 +2,8 @@
 
 Every image is a PIL image with transforms of its own, made by worker processes that also draw its negatives
 with numpy; vectors are gathered from the banks; each student has its own backward; all is float32 and
-contiguous; loss and accuracy are read at every step. Only what is published is here, nothing is slowed down:
-the anomaly detection of autograd that the published loop keeps on, and that costs more, is left off.
+contiguous; loss and accuracy are read at every step. Nothing is slowed down: autograd's anomaly detection,
+which the published loop keeps on and which costs more, is left off.
 """
 
 from typing import NamedTuple

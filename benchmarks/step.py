@@ -149,13 +149,14 @@ def memory_in_a_process(name: str) -> float:
 def summary(report: dict) -> str:
     """Floor and memory in two lines."""
     least, memory = report["floor"], report["peak_memory_mib"]
-    return (
-        f"\nfloor: {least['gflop']:.0f} GFLOP at {least['peak_tflops']:.2f} TFLOP/s "
-        f"({report['precision']}, "
-        f"a large product) are {1000 * least['seconds']:.1f} ms; reached: literal {least['reached_by_literal']:.0%}, "
-        f"ours {least['reached_by_ours']:.0%}\npeak memory: literal {memory['literal']:.0f} MiB, "
-        f"ours {memory['ours']:.0f} MiB ({memory['ours'] / memory['literal']:.0%})"
-    )
+    lines = [
+        f"floor: {least['gflop']:.0f} GFLOP at {least['peak_tflops']:.2f} TFLOP/s ({report['precision']}) "
+        f"take {1000 * least['seconds']:.1f} ms",
+        f"of it reached: literal {least['reached_by_literal']:.0%}, ours {least['reached_by_ours']:.0%}",
+        f"peak memory: literal {memory['literal']:.0f} MiB, ours {memory['ours']:.0f} MiB "
+        f"({memory['ours'] / memory['literal']:.0%})",
+    ]
+    return "\n" + "\n".join(lines)
 
 
 def profiled(call) -> str:

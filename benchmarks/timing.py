@@ -4,6 +4,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -48,11 +49,17 @@ def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
 
 
 def peak_memory(device: torch.device) -> float:
-    """MiB that the process had resident at most (workers not counted); on a GPU what was allocated there."""
+    """MiB that the process had resident at most (workers not counted); on a GPU what was allocated there.
+
+    Read from /proc, because the maximum that getrusage gives includes the parent's from before the exec.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return own / 1024
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def count_flops(call: Call) -> int:

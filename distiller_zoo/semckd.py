@@ -139,8 +139,11 @@ class SemCKD(Distiller):
 
 
 def similarities(feature: Tensor) -> Tensor:
-    """Inner products (B, B) of the flattened maps (B, C, H, W) of a batch."""
-    flat = feature.float().flatten(1)
+    """Inner products (B, B) of the flattened maps (B, C, H, W) of a batch.
+
+    They do not depend on the order of the elements, so a channels-last map is flattened as it lies, not copied.
+    """
+    flat = feature.permute(0, 2, 3, 1).flatten(1).float()
     return flat @ flat.T
 
 

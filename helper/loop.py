@@ -67,6 +67,7 @@ class Trainer:
         self.entries = {entry.name: entry for entry in task.entries}
         self.progress = Progress()
         self._sums = torch.zeros(len(task.names), len(TERMS), dtype=torch.float64, device=task.device)
+        self._finite_steps = torch.zeros(self._sums.shape, dtype=torch.int32, device=task.device)
         self._restored_random: dict[str, Any] | None = None
         self._stop_signal: int | None = None
         self._session_start = time.perf_counter()
@@ -132,6 +133,7 @@ class Trainer:
         rows = self._evaluated_rows(epoch + 1, trained, rates, online_weight, start)
 
         self._sums.zero_()
+        self._finite_steps.zero_()
         self.progress.rows += rows
         self.progress.epoch, self.progress.step = epoch + 1, 0
         self.progress.training_seconds += seconds
@@ -154,6 +156,7 @@ class Trainer:
         with bar:
             for batch in self.train.epoch(epoch, start=done):
                 self._sums += self.step(batch)
+                self._finite_steps += self._sums.isfinite()
                 done += 1
                 self.progress.step = done
                 bar.update()
@@ -220,16 +223,20 @@ class Trainer:
         return self._sums.cpu() / steps
 
     def _check_finite(self, means: Tensor) -> None:
-        """Raise Diverged if a term is not finite: its cause is the first term that is not, not the sum of
-        them.
-        """
-        if torch.isfinite(means).all():
+        """Raise Diverged if a term is not finite, naming the one that was the first: the others follow it."""
+        broken = ~torch.isfinite(means)
+        if not broken.any():
             return
-        k = int((~torch.isfinite(means)).any(dim=1).nonzero()[0])
-        values = dict(zip(TERMS, means[k].tolist(), strict=True))
-        order = [*TERMS[2:], "loss"]
-        term = next((t for t in order if not math.isfinite(values[t])), "loss")
-        raise self._diverged(self.task.names[k], f"its loss term '{term}'", values[term])
+        steps = self._finite_steps.cpu().tolist()
+        order = [*TERMS[2:], "loss", "correct"]  # a sum is not the cause, and comes after its parts
+        _, place, k = min(
+            (steps[k][TERMS.index(term)], place, k)
+            for place, term in enumerate(order)
+            for k in range(len(steps))
+            if broken[k, TERMS.index(term)]
+        )
+        value = means[k, TERMS.index(order[place])].item()
+        raise self._diverged(self.task.names[k], f"its loss term '{order[place]}'", value)
 
     def _diverged(self, student: str, what: str, value: float) -> Diverged:
         kept = self.run.path / "last.pth"

@@ -34,7 +34,7 @@ COLOURS = {
     "teacher": GREY,
     "alone": GREY,
 }
-SPARE = (SKY, ORANGE, PURPLE, BLUE, VERMILION, GREEN)
+SPARE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = "osD^vPX*<>"
 LABELS = {
     "kd": "KD",

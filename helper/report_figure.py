@@ -25,6 +25,7 @@ SHOWN = (
 )
 KIND_COLOURS = {"alone": style.GREY, "control": style.ORANGE, "ensemble": style.INK, "best": style.INK}
 MOST_PANELS = 12
+LONG_LABEL = 28
 
 
 def report_figure(groups: Sequence[Group]) -> Any:
@@ -156,7 +157,12 @@ def curves_figure(folders: Sequence[Path], chosen: Sequence[str] = ()) -> Any:
     if not every:
         raise UserError(f"no epoch is finished in {', '.join(map(str, folders))}: nothing to draw")
     style.epoch_axis(axes, every)
-    style.legend(axes)
+    texts = [line.get_label() for line in axes.get_lines()]
+    if max(map(len, texts)) > LONG_LABEL:
+        figure.set_size_inches(8.4, 4.6 + 0.2 * len(texts))
+        style.legend(axes, loc="upper left", bbox_to_anchor=(0, -0.14))
+    else:
+        style.legend(axes)
     return figure
 
 

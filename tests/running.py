@@ -138,7 +138,7 @@ def die_at(call: int, seed: int, note: str | None = None) -> None:
             if note is not None:
                 Path(note).write_text(str(count))
             if count == call:
-                if function is flush and os.fstat(arguments[0]).st_size:
+                if function is flush and stat.S_ISREG(os.fstat(arguments[0]).st_mode):
                     os.ftruncate(arguments[0], chance.randrange(os.fstat(arguments[0]).st_size))
                 elif chance.random() < 0.5:
                     function(*arguments, **keywords)

@@ -1,4 +1,4 @@
-"""Killed, stopped, crowded out or filled up: a run that goes on ends as if nothing had happened, to the bit."""
+"""Killed, stopped, crowded out, out of disk: a resumed run ends as if nothing had happened, bit for bit."""
 
 import errno
 import os
@@ -44,7 +44,9 @@ def runner(tmp_path_factory) -> Runner:
     folder = tmp_path_factory.mktemp("resume")
     running.make_materials(folder)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    return Runner(folder)
+    runner = Runner(folder)
+    assert runner("train_teacher --model none").status == 2  # the server starts with its first process
+    return runner
 
 
 @pytest.fixture(scope="module")
