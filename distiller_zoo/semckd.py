@@ -141,12 +141,15 @@ class SemCKD(Distiller):
 def similarities(feature: Tensor) -> Tensor:
     """Inner products (B, B) of the flattened maps (B, C, H, W) of a batch.
 
-    They do not depend on the order of the elements, so a channels-last map is flattened as it lies, not copied.
+    They do not depend on the order of the elements: a channels-last map is flattened as it lies.
     """
     flat = feature.permute(0, 2, 3, 1).flatten(1).float()
     return flat @ flat.T
 
 
 def pooled(feature: Tensor, size: int) -> Tensor:
-    """The map averaged down to size x size."""
-    return feature if feature.shape[2] == size else F.adaptive_avg_pool2d(feature, size)
+    """The map averaged down to size x size, by whole factors where it can: a GPU repeats their bits."""
+    factor, rest = divmod(feature.shape[2], size)
+    if rest:
+        return F.adaptive_avg_pool2d(feature, size)
+    return feature if factor == 1 else F.avg_pool2d(feature, factor)

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import os
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def prepare_device(args: argparse.Namespace, device: torch.device) -> str:
     if args.cuda_graph and device.type != "cuda":
         raise UserError("--cuda_graph needs --device cuda: leave it out on a CPU")
     if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its bits
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
     elif device.type == "cuda":

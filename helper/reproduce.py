@@ -23,12 +23,14 @@ import torch
 from dataset import dataset_dict
 from helper.arguments import positive_int
 from helper.errors import UserError, run_script
+from helper.files import check_folder
 from helper.options import Parser
 from helper.published import EXPERIMENTS, MEASURED_ORDER
 from helper.report import write_report
 from helper.report_runs import Run, find_runs
 from helper.reproduce_plan import Job, Settings, finished_run, plan, read_extra
 from helper.reproduce_pool import Pool, clock
+from modreduce import ensemble_dict
 
 
 def parser() -> Parser:
@@ -148,6 +150,9 @@ def main(words: Sequence[str] | None = None) -> None:
     experiments = numbers("--experiments", chosen, range(1, len(EXPERIMENTS) + 1))
     seeds = numbers("--seeds", args.seeds, range(2**31))
     onlines = [name for name in dict.fromkeys(args.online.split(",")) if name not in ("", "none")]
+    if unknown := [name for name in onlines if name not in ensemble_dict]:
+        raise UserError(f"--online {unknown[0]} is unknown; allowed are {', '.join(ensemble_dict)}")
+    check_folder(args.save_folder, "--save_folder")
     settings = Settings(args.dataset, args.epochs, args.save_folder, extra)
     jobs = plan(experiments, seeds, onlines, settings)
     sys.exit(reproduce(jobs, settings, slots_of(args.gpus, extra), args.dry_run))

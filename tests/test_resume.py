@@ -101,11 +101,11 @@ def test_killed_again_and_again_it_ends_the_same(name, runner, whole, root):
     for attempt in range(6):
         if attempt % 2:
             process = runner.start(*command)
-            time.sleep(chance.uniform(0.1, 0.6) * expected.seconds)
+            time.sleep(chance.uniform(0.05, 0.3) * expected.seconds)
             process.kill()
             ended = runner.ended(process)
         else:
-            deadly = (chance.randint(1, expected.writes // 2), attempt)
+            deadly = (chance.randint(1, expected.writes // 3), attempt)
             ended = runner(*command, hook=running.die_at, hook_arguments=deadly)
         assert ended.status in (0, -signal.SIGKILL), ended.err
         killed += ended.status != 0

@@ -220,10 +220,7 @@ def test_shell_scripts_are_valid(script):
 
 
 def test_experiment_nine_on_a_slice_of_cifar100(cifar100_folder, tmp_path):
-    """One short run of the pair of experiment 9 on real CIFAR-100 images, its teacher untrained."""
-    torch.manual_seed(0)
-    content = {"model": model_dict["resnet32x4"]().state_dict(), "arch": "resnet32x4", "num_classes": 100}
-    write_checkpoint(content, tmp_path / "teacher.pth")
+    """One short run of experiment 9's pair on real CIFAR-100 images; its teacher has seen them once."""
     with np.load(cifar100_folder / "cifar100.npz") as arrays:
         kept = {"train": stratified_indices(arrays["train_labels"], 200, 0), "test": range(300)}
         parts = {
@@ -232,6 +229,17 @@ def test_experiment_nine_on_a_slice_of_cifar100(cifar100_folder, tmp_path):
             for what in ("images", "labels")
         }
     np.savez(tmp_path / "slice.npz", **parts)
+    torch.manual_seed(0)
+    teacher = model_dict["resnet32x4"]()
+    with (
+        torch.no_grad()
+    ):  # batch statistics as those of a trained teacher: without them its features run away
+        for norm in [module for module in teacher.modules() if isinstance(module, torch.nn.BatchNorm2d)]:
+            norm.reset_running_stats()
+            norm.momentum = None
+        teacher(torch.from_numpy(parts["train_images"][:64]).permute(0, 3, 1, 2) / 128 - 1)
+    content = {"model": teacher.state_dict(), "arch": "resnet32x4", "num_classes": 100}
+    write_checkpoint(content, tmp_path / "teacher.pth")
     said = run(
         *("train_modreduce.py", "--path_t", "teacher.pth", "--model_s", "resnet8x4", "--dataset", "npz"),
         *("--data_folder", "slice.npz", "--epochs", 1, "--batch_size", 16),
