@@ -245,16 +245,21 @@ def final_accuracy(rows: Sequence[Row], results: Mapping[str, Any] | None) -> An
     axes = style.axes(figure, headline("Final accuracy", results), "", "Top-1 accuracy on the test set (%)")
     axes.grid(False, axis="x")
     palette = style.colours([name for name, _, _ in finals])
-    look = {"ha": "center", "fontsize": 9, "color": style.INK}
-    for place, (name, last, best) in enumerate(finals):
-        for shift, value, colour in ((-0.2, last, style.paler(palette[name])), (0.2, best, palette[name])):
-            axes.bar(place + shift, value, 0.38, color=colour)
-            axes.annotate(f"{value:.1f}", (place + shift, value), (0, 3), "data", "offset points", **look)
-    axes.set_xticks(range(len(finals)), [style.label(name) for name, _, _ in finals])
     every = [value for _, last, best in finals for value in (last, best)] + ([teacher] if teacher else [])
     spread = max(every) - min(every)
     bottom = max(0.0, min(every) - max(2.0, spread)) if min(every) > 40 else 0.0
     axes.set_ylim(bottom, max(every) + 0.14 * (max(every) - bottom))
+    top = axes.get_ylim()[1]
+    for place, (name, last, best) in enumerate(finals):
+        for shift, value, colour in ((-0.2, last, style.paler(palette[name])), (0.2, best, palette[name])):
+            axes.bar(place + shift, value, 0.38, color=colour)
+            # inside the bar, where the teacher's line cannot cross it, unless the bar is too low
+            inside = value - bottom > 0.1 * (top - bottom)
+            ink = "white" if inside and shift > 0 else style.INK
+            look = {"ha": "center", "va": "top" if inside else "bottom", "fontsize": 9, "color": ink}
+            offset = (0, -4 if inside else 3)
+            axes.annotate(f"{value:.1f}", (place + shift, value), offset, "data", "offset points", **look)
+    axes.set_xticks(range(len(finals)), [style.label(name) for name, _, _ in finals])
     if bottom:
         axes.set_ylabel(f"Top-1 accuracy on the test set (%), from {bottom:.0f}")
     pale = style.paler(style.GREY)

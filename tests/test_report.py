@@ -3,73 +3,20 @@
 import csv
 import json
 import statistics
-import sys
 from pathlib import Path
 
 import pytest
 
 from helper import report_fifteen, report_runs, report_table
-from helper.errors import UserError, run_script
 from helper.published import EXPERIMENTS, MEASURED_ORDER, by_number
 from helper.report import BEGIN, END, write_report
 from helper.report_fifteen import CONTROL
 from helper.report_lines import key_of
+from tests.made_up_runs import Runs
 
 ROOT = Path(__file__).resolve().parent.parent
 # of the columns of the specification: teacher, student alone, KD, SemCKD, CRD, ModReduce
 SUMS = [1144.42, 1059.56, 1102.98, 1114.21, 1113.48, 1121.45]
-DEFAULTS = {"batch_size": 64, "train_size": None, "val_split": 0.0, "nce_k": 16384, "learning_rate": None}
-
-
-class Runs:
-    """Writes made-up run folders below a folder."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.count = folder, 0
-
-    def add(self, students, seed=1, teacher=None, online=None, script="train_modreduce", name=None, **more):
-        """students: {(name, method): last}; the best epoch is 0.5 above the last."""
-        self.count += 1
-        folder = self.folder / script / (name or f"run_{self.count}")
-        folder.mkdir(parents=True)
-        results = {
-            "script": script,
-            "dataset": more.pop("dataset", "cifar100"),
-            "epochs": more.pop("epochs", 240),
-            "seed": seed,
-            "seconds": 100.0 + self.count,
-            "images_per_second": 1000.0,
-            "device": "Test GPU",
-            "versions": {},
-            "teacher": teacher and {"model": teacher, "test_acc": more.pop("teacher_accuracy", 79.0)},
-            "students": [
-                {
-                    "name": own,
-                    "model": more.get("model", "resnet8x4"),
-                    "distill": method,
-                    "test_acc_last": last,
-                    "test_acc_best": last + 0.5,
-                }
-                for (own, method), last in students.items()
-            ],
-            "ensemble": online
-            and {"online": online, "weights": None, "test_acc_last": 78.0, "test_acc_best": 78.5},
-        }
-        more.pop("model", None)
-        settings = DEFAULTS | {"online": online or "none", "seed": seed, "trial": str(seed)} | more
-        (folder / "results.json").write_text(json.dumps(results))
-        (folder / "args.json").write_text(json.dumps({"settings": settings}))
-        return folder
-
-    def alone(self, last, seed=1, model="resnet8x4", **more):
-        return self.add({("teacher", None): last}, seed, script="train_teacher", model=model, **more)
-
-    def group(self, kd, crd, semckd, seed=1, online=None, teacher="resnet32x4", **more):
-        names = (("kd", "kd"), ("crd", "crd"), ("semckd", "semckd"))
-        return self.add(dict(zip(names, (kd, crd, semckd), strict=True)), seed, teacher, online, **more)
-
-    def groups(self, warn=lambda line: None):
-        return report_table.collect(report_runs.find_runs([self.folder], warn), warn)
 
 
 @pytest.fixture
@@ -294,71 +241,3 @@ def test_a_missing_control_names_the_seeds_to_run(runs):
     runs.group(70, 71, 72, seed=2)
     control = [gap for gap in report_fifteen.gaps(runs.groups()) if gap.kind == "control"]
     assert [gap.command.split(".sh ")[1] for gap in control] == ["--seed 1 --trial 1", "--seed 3 --trial 3"]
-
-
-@pytest.mark.parametrize("damage", ["{", '{"script": "x"}', '{"script": "x", "students": []}', "[]", '"x"'])
-def test_a_damaged_file_is_named_and_the_others_are_read(runs, damage):
-    folder = runs.group(70, 71, 72)
-    broken = runs.folder / "broken" / "results.json"
-    broken.parent.mkdir()
-    broken.write_text(damage)
-    said = []
-    assert [run.path for run in report_runs.find_runs([runs.folder], said.append)] == [
-        folder / "results.json"
-    ]
-    assert len(said) == 1 and str(broken) in said[0]
-
-
-@pytest.mark.parametrize("value", ["NaN", "101", "null", '"high"'])
-def test_impossible_accuracies_are_left_out(runs, value):
-    path = runs.group(70, 71.25, 72) / "results.json"
-    path.write_text(path.read_text().replace("71.25", value))
-    said = []
-    with pytest.raises(UserError, match="no finished run"):
-        report_runs.find_runs([runs.folder], said.append)
-    assert str(path) in said[0]
-
-
-@pytest.mark.parametrize(
-    "words, said",
-    [
-        ([], "no finished run (a results.json) below save"),
-        (["elsewhere"], "elsewhere is no folder"),
-        (["--curves", "save"], "cannot read save/metrics.csv"),
-        (["--curves", "save", "--into", "x"], "leave FOLDER and --into out"),
-        (["--students", "kd"], "give --curves RUN"),
-        (["--output", "x"], "unrecognized arguments: --output"),
-    ],
-)
-def test_bad_input_is_one_line_and_status_2(words, said, tmp_path, monkeypatch, capsys):
-    import report as script  # the script in the root
-
-    (tmp_path / "save").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["report.py", *words])
-    with pytest.raises(SystemExit) as ending:
-        run_script(script.main)
-    out, error = capsys.readouterr()
-    assert ending.value.code == 2 and not out
-    assert error.startswith("error: ") and error.count("\n") == 1 and said in error
-
-
-def test_a_readme_without_marks_is_left_alone(runs, tmp_path):
-    runs.group(70, 71, 72)
-    readme = tmp_path / "README.md"
-    readme.write_text("no marks")
-    with pytest.raises(UserError, match="must have one line"):
-        write_report([runs.folder], tmp_path / "out", readme)
-    assert readme.read_text() == "no marks" and not (tmp_path / "out").exists()
-
-
-def test_by_default_it_reads_save_and_results_and_writes_below_save(runs, tmp_path, monkeypatch, capsys):
-    import report as script
-
-    runs.group(70, 71, 72)
-    Runs(tmp_path / "results").group(70, 71, 72, seed=2)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["report.py"])
-    script.main()
-    assert capsys.readouterr().out.split() == [f"save/report/report.{kind}" for kind in ("md", "csv", "png")]
-    assert "from 2 finished runs" in (tmp_path / "save/report/report.md").read_text()
