@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from helper.step import GraphedStep, Step
 from models import model_dict
 from modreduce.build import build_group, load_teacher, plan_students
 
-BATCH, NEGATIVES = 64, 16384
+BATCH, NEGATIVES, WORKERS = 64, 16384, 2
 # as many as the workers prefetch many times over, so that what they make while others are timed is not free
 DATA_BATCHES = 40
 
@@ -38,7 +39,24 @@ def endless(batches):
         yield from batches
 
 
-class Literal:
+class Parts(ABC):
+    """What both versions have in common: three students, told apart by their place."""
+
+    @abstractmethod
+    def _student(self, position: int) -> None:
+        """Forward and backward of the student in that place."""
+
+    def kd(self) -> None:
+        self._student(0)
+
+    def crd(self) -> None:
+        self._student(1)
+
+    def semckd(self) -> None:
+        self._student(2)
+
+
+class Literal(Parts):
     """The parts of the literal step."""
 
     def __init__(self, experiment: Experiment, data: DataSet, device: torch.device, args: argparse.Namespace):
@@ -54,11 +72,10 @@ class Literal:
             device=device,
         )
         self.images = ContrastiveImages(data, NEGATIVES)
-        self.with_negatives = endless(loader(data, NEGATIVES, BATCH))
-        plain = loader(data, NEGATIVES, BATCH)
+        self.with_negatives = endless(loader(data, NEGATIVES, BATCH, WORKERS))
         self.plain = endless(
             torch.utils.data.DataLoader(
-                PlainImages(data, NEGATIVES), batch_size=BATCH, shuffle=True, num_workers=plain.num_workers
+                PlainImages(data, NEGATIVES), batch_size=BATCH, shuffle=True, num_workers=WORKERS
             )
         )
         self.sample = self.literal.to_device(next(self.with_negatives))
@@ -79,15 +96,6 @@ class Literal:
         student = self.literal.students[position]
         student.learn_offline(self.sample, self.features_t, self.logits_t)
         student.offline_loss.backward()
-
-    def kd(self) -> None:
-        self._student(0)
-
-    def crd(self) -> None:
-        self._student(1)
-
-    def semckd(self) -> None:
-        self._student(2)
 
     def negatives(self) -> Tensor:
         rows = np.stack([self.images.draw(int(index)) for index in self.sample.indices])
@@ -121,7 +129,7 @@ class Literal:
         self.plain.close()
 
 
-class Ours:
+class Ours(Parts):
     """The parts of this project's step, built as train_modreduce.py builds it."""
 
     def __init__(self, experiment: Experiment, data: DataSet, device: torch.device, args: argparse.Namespace):
@@ -170,15 +178,6 @@ class Ours:
         with autocast(self.device, self.precision):
             _, terms = student(self.batch, self.seen)
         student.offline(terms).backward()
-
-    def kd(self) -> None:
-        self._student(0)
-
-    def crd(self) -> None:
-        self._student(1)
-
-    def semckd(self) -> None:
-        self._student(2)
 
     def negatives(self) -> None:
         method = self.group.students[1].distiller
