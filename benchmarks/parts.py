@@ -3,6 +3,7 @@
 import argparse
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from models import model_dict
 from modreduce.build import build_group, load_teacher, plan_students
 
 BATCH, NEGATIVES, WORKERS = 64, 16384, 2
+METHODS = ("kd", "crd", "semckd")
 # as many as the workers prefetch many times over, so that what they make while others are timed is not free
 DATA_BATCHES = 40
 
@@ -130,17 +132,31 @@ class Literal(Parts):
 
 
 class Ours(Parts):
-    """The parts of this project's step, built as train_modreduce.py builds it."""
+    """The parts of this project's step, built as train_modreduce.py builds it; other methods and batches for
+    `benchmarks/scaling.py`.
+    """
 
-    def __init__(self, experiment: Experiment, data: DataSet, device: torch.device, args: argparse.Namespace):
+    def __init__(
+        self,
+        experiment: Experiment,
+        data: DataSet,
+        device: torch.device,
+        args: argparse.Namespace,
+        methods: Sequence[str] = METHODS,
+        batch_size: int = BATCH,
+    ):
         torch.manual_seed(0)
         self.device, self.precision = device, resolve(args.precision, device)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "teacher.pth"
             teacher = model_dict[experiment.teacher](num_classes=data.num_classes)
             write_checkpoint({"model": teacher.state_dict(), "arch": experiment.teacher}, path)
-            words = ["--path_t", str(path), "--model_s", experiment.student, "--batch_size", str(BATCH)]
-            words += ["--nce_k", str(NEGATIVES)] + ["--cuda_graph"] * args.cuda_graph
+            words = ["--path_t", str(path), "--model_s", experiment.student, "--batch_size", str(batch_size)]
+            words += ["--distill", *methods] + ["--cuda_graph"] * args.cuda_graph
+            if len(methods) == 1:  # no peers to learn from
+                words += ["--online", "none"]
+            if "crd" in methods:
+                words += ["--nce_k", str(NEGATIVES)]
             settings = train_modreduce.parser().parse_args(words)
             teacher, _ = load_teacher(settings, data.num_classes)
         parts = Data(data, data.train_images, data.train_labels, None)

@@ -68,11 +68,15 @@ def benchmark_data(folder: Path) -> tuple[DataSet, str]:
     """CIFAR-100 if it is there, else random images in its place; and which."""
     if (folder / "cifar100.npz").exists() or (folder / "cifar-100-python").exists():
         return load_dataset("cifar100", folder), "CIFAR-100"
+    return synthetic_data(50000), "synthetic images"
+
+
+def synthetic_data(size: int) -> DataSet:
+    """That many random images of 100 classes, of CIFAR's shape."""
     random = np.random.RandomState(0)
-    images = random.randint(0, 256, (50000, 32, 32, 3), dtype=np.uint8)
-    labels = np.arange(50000) % 100
-    data = DataSet("synthetic", images, labels, images[:1000], labels[:1000], 100, (0.5,) * 3, (0.25,) * 3)
-    return data, "synthetic images"
+    images = random.randint(0, 256, (size, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(size) % 100
+    return DataSet("synthetic", images, labels, images[:1000], labels[:1000], 100, (0.5,) * 3, (0.25,) * 3)
 
 
 def main() -> None:
