@@ -3,7 +3,7 @@ ensemble.
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -71,8 +71,8 @@ class Task(nn.Module, ABC):
         """The random streams of its own that the task draws from."""
         return []
 
-    def compile(self) -> None:
-        """Compile what is worth it with torch.compile, in place."""
+    def compile(self, **options: Any) -> None:
+        """Compile what is worth it with torch.compile and its options, in place."""
 
     def random_states(self) -> list[Tensor | None]:
         """The state of every random stream that the task draws from."""

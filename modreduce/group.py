@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -139,13 +140,13 @@ class Group(Task):
             if state is not None:
                 student.distiller.set_random_state(state)
 
-    def compile(self) -> None:
+    def compile(self, **options: Any) -> None:
         """Compile the networks and what the methods compute, in place: the names of their weights stay."""
         networks = [self.teacher.network] if self.teacher else []
         for student in self.students:
             networks += [student.network] + ([student.distiller] if student.distiller is not None else [])
         for network in networks:
-            network.compile()
+            network.compile(**options)
 
     def _teacher_output(self, images: Tensor) -> Output | None:
         if self.teacher is None:
