@@ -4,10 +4,10 @@
     python benchmarks/scaling.py --experiment 9 --device cuda --out scaling.pdf
     python benchmarks/scaling.py --from_json results/benchmarks/scaling.json --out new.png    # draw again
 
-Every point is measured in a process of its own, so that peak memory is that point's. The sweeps of CRD time its
-contrast with drawing, both directions, forward and backward: by products with the whole bank, by fetching the
-drawn rows, and as the project chooses between the two. The sweeps of the step time all of it: data, teacher,
-students (kd, crd, semckd, kd, ...), ensemble, optimizer.
+Every point is measured in a process of its own, so that peak memory is that point's. The sweeps of CRD time
+its contrast with drawing, both directions, forward and backward: by products with the whole bank, by fetching
+the drawn rows, and as the project chooses between the two. The sweeps of the step time all of it: data,
+teacher, students (kd, crd, semckd, kd, ...), ensemble, optimizer.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from crd.negatives import DrawnNegatives, NegativeSampler
 from distiller_zoo import CRDLoss
 from helper.errors import UserError, run_script
 from helper.options import Parser, add_device_arguments, resolve_device
-from helper.plot_style import BLUE, GREEN, INK, VERMILION, axes, figure, key, paler, save
+from helper.plot_style import BLUE, GREEN, INK, VERMILION, axes, check_suffix, figure, key, paler, save
 from helper.precision import resolve
 from helper.published import EXPERIMENTS
 from helper.run import device_name, git_commit, versions
@@ -83,6 +83,8 @@ def main() -> None:
         raise UserError("nothing to write: give --out FIGURE, --json FILE or both")
     if args.from_json and args.json:
         raise UserError("--from_json measures nothing, so there is nothing to write: leave --json out")
+    if args.out:
+        check_suffix(args.out)
     report = read_report(args.from_json) if args.from_json else measure_all(args)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -209,11 +211,13 @@ def draw(report: dict, path: Path) -> None:
 
 
 def draw_sweep(time: Axes, memory: Axes, points: list[dict], scale: float, pale: bool) -> None:
-    """One sweep as lines of its ways, and of its memory."""
+    """One sweep as lines of its ways, and of its memory; nothing for one that was not measured."""
+    if not points:
+        return
     values = [point["value"] / scale for point in points]
     share = 0.6 if pale else 0.0
     for way, (colour, marker, style) in LOOKS.items():
-        if points and way in points[0]["medians"]:
+        if way in points[0]["medians"]:
             ms = [1000 * point["medians"][way] for point in points]
             look = {"color": paler(colour, share), "linestyle": style, "marker": marker}
             time.plot(values, ms, **look, markersize=5, linewidth=2)

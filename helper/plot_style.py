@@ -159,14 +159,20 @@ def logarithmic(target: Axes) -> None:
     target.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
+def check_suffix(path: Path) -> str:
+    """The format that a figure's suffix asks for; raises UserError for one that cannot be written."""
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix not in FORMATS:
+        raise UserError(f"cannot draw {path}: the suffix is {path.suffix!r}; use .{', .'.join(FORMATS)}")
+    return suffix
+
+
 def save(place: Figure, path: Path, dots_per_inch: int = 200) -> Path:
     """Write the figure whole or not at all; its format is the suffix.
 
     Raises UserError for a suffix that cannot be written, a read-only folder or a full disk.
     """
-    suffix = path.suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        raise UserError(f"cannot draw {path}: the suffix is {path.suffix!r}; use .{', .'.join(FORMATS)}")
+    suffix = check_suffix(path)
     buffer = io.BytesIO()
     place.savefig(buffer, format=suffix, dpi=dots_per_inch, facecolor="white")
     write_atomically(path, buffer.getvalue())
