@@ -1,6 +1,7 @@
 """Every script as a user runs it, and the folder that it leaves."""
 
 import csv
+import importlib
 import json
 import os
 import re
@@ -217,6 +218,53 @@ def test_the_lines_of_the_cifar_scripts_are_valid():
 @pytest.mark.parametrize("script", sorted(ROOT.glob("scripts/**/*.sh")), ids=lambda path: path.name)
 def test_shell_scripts_are_valid(script):
     subprocess.run(["sh", "-n", str(script)], check=True)
+
+
+STUB = """#!/bin/sh
+echo "$@" >>"$CALLS"
+case "$*" in *pcl*) echo "error: made up" >&2; exit 2 ;; esac
+while [ "$1" != --save_folder ]; do shift; done
+mkdir -p "$2/run" && echo '{}' >"$2/run/results.json" && echo epoch >"$2/run/metrics.csv"
+echo '{"path_t": "/secret/place/t.pth", "command": "x --path_t /secret/place/t.pth"}' >"$2/run/args.json"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["alone", "-", "2"], "alone_seed_2"),
+        (["none", "rkd,fitnet", "3"], "none_rkd_fitnet_seed_3"),
+        (["wavg", "kd,crd,semckd", "1", "late", "--online_start", "5"], "late_wavg_kd_crd_semckd_seed_1"),
+        (["pcl", "kd,crd", "1"], None),
+    ],
+)
+def test_a_run_of_the_cpu_evidence(words, name, tmp_path):
+    """The script takes its flags, no folder of the machine is kept, and a second call runs nothing."""
+    stub, calls, out = tmp_path / "python", tmp_path / "calls", tmp_path / "out"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    out.mkdir()
+    (tmp_path / "save" / "logs").mkdir(parents=True)
+    places = {"python": stub, "CALLS": calls, "out": out, "save": tmp_path / "save", "TEACHER": "t.pth"}
+    environment = os.environ | {key: str(value) for key, value in places.items()} | {"data": "data"}
+    call = ["sh", ROOT / "scripts/cpu_evidence_run.sh", *words]
+    said = [subprocess.run(call, env=environment, capture_output=True, text=True, check=True) for _ in "12"]
+    tried = [line.split() for line in calls.read_text().splitlines()]
+    script = importlib.import_module("train_teacher" if words[0] == "alone" else "train_modreduce")
+    args = script.parser().parse_args(tried[0][1:])
+    assert str(args.seed) == words[2] and args.train_size == 10000
+    if name is None:
+        assert len(tried) == 2 and "FAILED pcl_kd_crd_seed_1: error: made up" in said[0].stdout
+        assert not list(out.iterdir())
+    else:
+        assert len(tried) == 1
+        assert sorted(path.name for path in out.iterdir()) == [
+            f"{name}.args.json",
+            f"{name}.json",
+            f"{name}.metrics.csv",
+        ]
+        kept = (out / f"{name}.args.json").read_text()
+        assert kept == '{"path_t": "t.pth", "command": "x --path_t t.pth"}\n'
 
 
 def test_experiment_nine_on_a_slice_of_cifar100(cifar100_folder, tmp_path):
