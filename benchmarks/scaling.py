@@ -25,7 +25,7 @@ from matplotlib.axes import Axes
 from tqdm import tqdm
 
 from benchmarks.parts import BATCH, METHODS, NEGATIVES, Ours
-from benchmarks.step import synthetic_data
+from benchmarks.step import conditions, synthetic_data, write_report
 from benchmarks.timing import alternate, medians, peak_memory
 from crd.negatives import DrawnNegatives, NegativeSampler
 from distiller_zoo import CRDLoss
@@ -34,7 +34,7 @@ from helper.options import Parser, add_device_arguments, resolve_device
 from helper.plot_style import BLUE, GREEN, INK, VERMILION, axes, check_suffix, figure, key, paler, save
 from helper.precision import resolve
 from helper.published import EXPERIMENTS
-from helper.run import device_name, git_commit, versions
+from helper.report_runs import read_json
 
 IMAGES, PER_CLASS, FEATURES = 50_000, 500, 128
 SWEEPS = {
@@ -87,8 +87,7 @@ def main() -> None:
         check_suffix(args.out)
     report = read_report(args.from_json) if args.from_json else measure_all(args)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(report, args.json)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         draw(report, args.out)
@@ -96,10 +95,7 @@ def main() -> None:
 
 def read_report(path: Path) -> dict:
     """What --json wrote before."""
-    try:
-        report = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}; --json FILE writes such a file") from None
+    report = read_json(path)
     if not isinstance(report, dict) or not isinstance(report.get("sweeps"), dict):
         raise UserError(f"{path} holds no sweeps: --json FILE of this benchmark writes them")
     return report
@@ -108,18 +104,7 @@ def read_report(path: Path) -> dict:
 def measure_all(args: argparse.Namespace) -> dict:
     """Every point of the chosen sweeps, and where they were measured; prints a line per point."""
     device = resolve_device(args.device)
-    experiment = EXPERIMENTS[args.experiment - 1]
-    report = {
-        "experiment": args.experiment,
-        "teacher": experiment.teacher,
-        "student": experiment.student,
-        "device": device_name(device),
-        "precision": resolve(args.precision, device),
-        "versions": versions(),
-        "git_commit": git_commit(),
-        "repeats": args.repeats,
-        "sweeps": {},
-    }
+    report = conditions(args, device) | {"repeats": args.repeats, "sweeps": {}}
     points = [(sweep, value) for sweep in args.sweeps for value in SWEEPS[sweep]]
     for sweep, value in tqdm(points, desc="points", unit="point", disable=None):
         call = [sys.executable, __file__, *sys.argv[1:], "--point", sweep, str(value)]

@@ -93,18 +93,7 @@ def main() -> None:
         print(f"peak {peak_memory(device):.0f}")
         return
     literal, ours = Literal(experiment, data, device, args), Ours(experiment, data, device, args)
-    report = {
-        "experiment": args.experiment,
-        "teacher": experiment.teacher,
-        "student": experiment.student,
-        "data": kind,
-        "device": device_name(device),
-        "precision": resolve(args.precision, device),
-        "versions": versions(),
-        "git_commit": git_commit(),
-        "repeats": args.steps,
-        "seconds": {},
-    }
+    report = conditions(args, device) | {"data": kind, "repeats": args.steps, "seconds": {}}
     pair = f"{experiment.teacher} teaches three {experiment.student}"
     print(f"experiment {args.experiment}: {pair}, {kind}, {report['device']}")
     print(f"\n{'part':<10} {'literal':>12} {'ours':>12} {'ratio':>8}   medians of {args.steps}")
@@ -125,8 +114,27 @@ def main() -> None:
             print(f"\n{name}\n{profiled(version.step)}")
     literal.close()
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(report, args.json)
+
+
+def conditions(args: argparse.Namespace, device: torch.device) -> dict:
+    """What a report says of its networks, its device and the versions."""
+    experiment = EXPERIMENTS[args.experiment - 1]
+    return {
+        "experiment": args.experiment,
+        "teacher": experiment.teacher,
+        "student": experiment.student,
+        "device": device_name(device),
+        "precision": resolve(args.precision, device),
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def write_report(report: dict, path: Path) -> None:
+    """A report as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def floor(ours: Ours, device: torch.device, seconds: dict[str, float]) -> dict[str, float]:
