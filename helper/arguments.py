@@ -2,6 +2,10 @@
 
 import argparse
 import math
+import sys
+from pathlib import Path
+
+from helper.errors import UserError
 
 LARGEST_INT = 2**31 - 1
 
@@ -64,3 +68,27 @@ def fraction(text: str) -> float:
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{value:g} is not a number from 0 to below 1")
     return value
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with the script's docstring as its help."""
+
+    def __init__(self, description: str | None):
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+
+    def error(self, message: str):
+        """Raise UserError instead of printing the usage."""
+        raise UserError(f"{message} (see {Path(sys.argv[0]).name} --help)")
+
+
+def epoch_list(text: str) -> list[int]:
+    """Epochs like 150,180,210, in growing order."""
+    try:
+        epochs = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        epochs = [0]
+    if any(epoch < 1 for epoch in epochs) or epochs != sorted(set(epochs)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of growing epochs from 1, like 150,180,210")
+    return epochs
