@@ -1,6 +1,5 @@
 """A run's folder: who may write to it, what stands in it, and what of it can be trusted."""
 
-import argparse
 import contextlib
 import csv
 import fcntl
@@ -8,22 +7,19 @@ import hashlib
 import io
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from helper.arguments import Parser, non_negative_int
+from helper.arguments import Parser, file_name, non_negative_int
 from helper.checkpoint import read_checkpoint, write_checkpoint
 from helper.device import add_device_arguments, device_name
 from helper.errors import UserError, one_line
 from helper.files import check_folder, keep_as, remove_leftovers, write_atomically
 from helper.provenance import git_commit, versions
 from helper.results import METRICS
-
-LONGEST_TRIAL_NAME = 60
 
 # settings that say where and how fast a run computes, not what: they may differ when it is resumed
 FREE_SETTINGS = {"resume", "save_folder", "data_folder", "path_t", "device", "trial", "cuda_graph"}
@@ -222,16 +218,6 @@ def settings_of(args: Any, **resolved: Any) -> dict[str, Any]:
         key: str(value) if isinstance(value, os.PathLike) else value for key, value in vars(args).items()
     }
     return plain | resolved
-
-
-def file_name(text: str) -> str:
-    """A word that can stand in a folder's name."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text) or len(text) > LONGEST_TRIAL_NAME:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} cannot be part of a folder's name: use letters, digits, '_', '-', '.', "
-            f"at most {LONGEST_TRIAL_NAME}"
-        )
-    return text
 
 
 def add_run_arguments(parser: Parser) -> None:
