@@ -1,8 +1,12 @@
 """Files that are either the old one or the new one, never half of each."""
 
 import contextlib
+import errno
+import fcntl
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from helper.errors import UserError, one_line
@@ -97,3 +101,30 @@ def flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str, busy: str) -> Iterator[None]:
+    """Make the folder if need be and hold it by a lock file in it, which ends with its process.
+
+    name: of the lock file; busy: what is said when another process holds it. Raises UserError then, and when
+    the folder cannot be written. A file system without locks is used without one, with a warning.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / name, "a")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; give another --save_folder") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(busy) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            print(
+                f"warning: no lock in {folder} ({error.strerror}): let no other process write there",
+                file=sys.stderr,
+            )
+        yield
