@@ -120,6 +120,13 @@ def test_the_commands_are_ones_that_the_training_scripts_take():
     assert len({job.name for job in jobs}) == len(jobs)
 
 
+def test_the_home_folder_and_a_space_in_a_name(place, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(place / "my home"))
+    run("--experiments 9 --save_folder=~/x --dry_run")
+    command = capsys.readouterr().out.splitlines()[1]
+    assert shlex.split(command)[3] == f"{place}/my home/x/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+
+
 def test_all_runs_are_made_once_then_skipped_and_the_teacher_comes_first(place, capsys):
     run("--experiments 9 --seeds 1,2")
     words = [line[4:] for line in done(place)]
