@@ -31,6 +31,7 @@ class DataSet:
     std: Channels
     padding: int = 4
     flip: bool = True
+    class_names: tuple[str, ...] | None = None
 
 
 def check(dataset: DataSet) -> DataSet:

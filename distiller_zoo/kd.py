@@ -1,12 +1,15 @@
 """Response knowledge: the teacher's softened probabilities."""
 
-import argparse
+from typing import Annotated
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distiller_zoo.base import Distiller, Example
+from distiller_zoo.base import Distiller, Example, LossWeights
+from helper.arguments import positive_float
 from helper.batch import Batch, Output
+
+TEMPERATURE = 4.0
 
 
 class DistillKL(nn.Module):
@@ -35,12 +38,20 @@ class KD(Distiller):
     asked to.
     """
 
-    weight = 0.0
+    label = "KD"
+    weights = LossWeights(1.0, 1.0, 0.0)
     multiplier = 10.0
 
-    def __init__(self, example: Example, args: argparse.Namespace):
-        super().__init__(example, args)
-        self.loss = DistillKL(args.kd_T)
+    def __init__(
+        self,
+        example: Example,
+        *,
+        kd_T: Annotated[
+            float | None, positive_float, "temperature of KD (default 4; with --logit_stand the pair's)"
+        ] = None,
+    ):
+        super().__init__(example)
+        self.loss = DistillKL(kd_T or TEMPERATURE)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         return self.loss(student.logits, teacher.logits)

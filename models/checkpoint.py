@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from helper.checkpoint import read_checkpoint
 from helper.errors import UserError
+from helper.files import hard_link
 from models import model_dict
 
 SHOWN_ENTRIES = 6
@@ -19,6 +20,17 @@ def teacher_copy_path(save_folder: Path, model: str, dataset: str, epochs: int) 
     """Where `train_teacher.py` leaves a teacher for the scripts that use it: the published layout."""
     kind = "vanilla" if dataset == "cifar100" else dataset
     return save_folder / "models" / f"{model}_{kind}" / f"ckpt_epoch_{epochs}.pth"
+
+
+def leave_teacher(network: Path, copy: Path) -> str:
+    """Put a trained network where teachers are looked for, unless one stands there already; returns what to
+    say.
+    """
+    if copy.exists():
+        return f"{copy} stays as it was; this run's network is {network}"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    hard_link(network, copy)
+    return f"teacher: {copy}"
 
 
 def network_name(content: dict[str, Any], path: Path, model_name: str | None) -> str:

@@ -97,8 +97,8 @@ class MobileNetV2(StagedNetwork):
             x = blocks(x)
         return x, x
 
-    def embed(self, x: Tensor) -> Tensor:
-        return super().embed(self.conv2(x))
+    def embed(self, before: Tensor, after: Tensor) -> Tensor:
+        return super().embed(before, self.conv2(after))
 
     def classify(self, embedding: Tensor) -> Tensor:
         return self.classifier(embedding)

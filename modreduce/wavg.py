@@ -1,12 +1,11 @@
 """The weighted average of ModReduce: one learned number per student."""
 
-import argparse
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from modreduce.fused import FusedEnsemble
-from modreduce.student import Student
 
 
 class WeightedAverage(FusedEnsemble):
@@ -18,9 +17,9 @@ class WeightedAverage(FusedEnsemble):
 
     name = "wavg"
 
-    def __init__(self, students: list[Student], num_classes: int, args: argparse.Namespace):
-        super().__init__(students, num_classes, args)
-        self.theta = nn.Parameter(torch.zeros(len(students)))
+    def __init__(self, count: int, num_classes: int, **flags: Any):
+        super().__init__(count, num_classes, **flags)
+        self.theta = nn.Parameter(torch.zeros(count))
 
     def combine(self, logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         weights = torch.softmax(self.theta, dim=0)
