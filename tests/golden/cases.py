@@ -115,7 +115,8 @@ def measure(
     parts: Iterable[Tensor] | Mapping[str, Tensor] | None = None,
 ) -> dict:
     """The entry's numbers of a loss: `loss`, `grad_norms` and `grad_sums` in the order of `wrt`,
-    `param_grads` ({key: [norm, sum]}, None without a gradient) where the entry has them, and the `parts` given.
+    `param_grads` ({key: [norm, sum]}, None without a gradient) where the entry has them, and `parts` if
+    given.
 
     tensors: inputs and parameters by the names that the entry uses.
     """
@@ -156,8 +157,8 @@ def assert_agrees(
     """Hold the numbers of `measure` against an entry's best reference.
 
     Loss, parts and norms relatively; a probe sum relatively to the larger of itself and its gradient's norm.
-    rounding: names of gradients that are zero in exact arithmetic (biases in front of a batch norm); they have
-    to be small beside the largest gradient.
+    rounding: names of gradients that are zero in exact arithmetic (biases in front of a batch norm), which
+    only have to be small beside the largest gradient.
     """
     best, rounding = reference(entry), set(rounding)
     wrt = list(entry.get("wrt") or ())
