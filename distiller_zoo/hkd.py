@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.relations import cosine_kernel, rows, shares, squared_distances
+from distiller_zoo.relations import cosine_kernel, products, shares, squared_distances
 from helper.arguments import non_negative_float
 from helper.batch import Batch, Output
 
@@ -56,9 +56,9 @@ class HKDLoss(nn.Module):
 
 def similarities(f: Tensor) -> tuple[Tensor, Tensor]:
     """The two similarity matrices (B, B) of maps (B, ...)."""
-    flat = rows(f)
-    distances = (squared_distances(flat).clamp(min=0.0) + EPSILON).sqrt()
-    return cosine_kernel(flat, EPSILON).clamp(min=SMALLEST_SIMILARITY), 1 / (1 + distances)
+    between = products(f)
+    distances = (squared_distances(between) + EPSILON).sqrt()
+    return cosine_kernel(between, EPSILON).clamp(min=SMALLEST_SIMILARITY), 1 / (1 + distances)
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
 from distiller_zoo.maps import precise
-from distiller_zoo.relations import rows, squared_distances
+from distiller_zoo.relations import products, squared_distances
 from helper.batch import Batch, Output
 from helper.errors import UserError
 
@@ -69,7 +69,7 @@ class IRGLoss(nn.Module):
 
 def distances(x: Tensor) -> Tensor:
     """Squared distances (B, B) between the images of x (B, ...), divided by the largest."""
-    found = squared_distances(rows(x)).clamp(min=EPSILON)
+    found = squared_distances(products(x, centred=True)).clamp(min=EPSILON)
     found = torch.where(torch.eye(len(found), dtype=torch.bool, device=found.device), 0.0, found)
     return found / (found.max() + EPSILON)
 

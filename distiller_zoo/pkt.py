@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.relations import cosine_kernel, rows, shares
+from distiller_zoo.relations import cosine_kernel, products, shares
 from helper.batch import Batch, Output
 
 
@@ -29,8 +29,8 @@ class PKTLoss(nn.Module):
 
     def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
         """Loss of the student's embeddings (B, D_s) against the teacher's (B, D_t)."""
-        q = shares(cosine_kernel(rows(f_s), self.eps))
-        p = shares(cosine_kernel(rows(f_t.detach()), self.eps))
+        q = shares(cosine_kernel(products(f_s), self.eps))
+        p = shares(cosine_kernel(products(f_t.detach()), self.eps))
         # The logarithm of the ratio: a difference of logarithms costs a factor of 30 in precision.
         return (p * torch.log((p + self.eps) / (q + self.eps))).mean()
 

@@ -1,4 +1,4 @@
-"""What methods that compare the images of a batch with each other share."""
+"""What methods that compare the images of a batch share: all of it follows from their inner products."""
 
 import torch
 from torch import Tensor
@@ -6,40 +6,39 @@ from torch import Tensor
 from distiller_zoo.maps import precise
 
 
-def rows(x: Tensor) -> Tensor:
-    """Each image's values as one float32 vector (B, D), in the order in which they lie in memory.
+def products(x: Tensor, centred: bool = False) -> Tensor:
+    """Inner products (B, B) of the images' values (B, ...) in float32.
 
-    Products and distances between images do not depend on that order, and channels-last maps need no copy.
+    They do not depend on the order of the values, so that channels-last maps need no copy. centred: of the
+    values less their mean over the batch, which leaves distances as they are and loses less of them to
+    rounding.
     """
     if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
         x = x.permute(0, 2, 3, 1)
-    return precise(x).flatten(1)
+    rows = precise(x).flatten(1)
+    if centred:
+        rows = rows - rows.mean(dim=0)
+    return rows @ rows.T
 
 
-def directions(x: Tensor, epsilon: float) -> Tensor:
-    """Rows (B, D) divided by their length plus epsilon; a zero row stays zero and has no gradient."""
-    squares = x.square().sum(dim=1, keepdim=True)
-    present = squares > 0
-    length = torch.where(present, squares, 1.0).sqrt()
-    return torch.where(present, x / (length + epsilon), 0.0)
+def cosine_kernel(products: Tensor, epsilon: float) -> Tensor:
+    """Similarities (B, B) from 0 to 1: half of one plus the cosine, epsilon being added to lengths.
 
-
-def cosine_kernel(x: Tensor, epsilon: float) -> Tensor:
-    """Similarities (B, B) from 0 to 1 of rows (B, D): half of one plus the cosine."""
-    found = directions(x, epsilon)
-    return (found @ found.T + 1) / 2
-
-
-def squared_distances(x: Tensor) -> Tensor:
-    """Squared Euclidean distances (B, B) between rows (B, D), up to rounding; the diagonal is exactly zero.
-
-    The rows are centred first: distances stay the same, and less of them is lost in the difference of
-    squares.
+    What is zero has a cosine of 0 with everything, and no gradient.
     """
-    x = x - x.mean(dim=0, keepdim=True)
-    squares = x.square().sum(dim=1)
-    between = squares[:, None] + squares[None, :] - 2.0 * (x @ x.T)
-    return torch.where(torch.eye(len(x), dtype=torch.bool, device=x.device), 0.0, between)
+    squares = products.diagonal()
+    present = squares > 0
+    lengths = torch.where(present, squares, 1.0).sqrt() + epsilon
+    cosines = products / lengths[:, None] / lengths[None, :]
+    return (torch.where(present[:, None] & present[None, :], cosines, 0.0) + 1) / 2
+
+
+def squared_distances(products: Tensor) -> Tensor:
+    """Squared Euclidean distances (B, B), from 0 up; the diagonal is exactly 0."""
+    squares = products.diagonal()
+    between = squares[:, None] + squares[None, :] - 2.0 * products
+    diagonal = torch.eye(len(products), dtype=torch.bool, device=products.device)
+    return torch.where(diagonal, 0.0, between.clamp(min=0.0))
 
 
 def shares(kernel: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.relations import rows
+from distiller_zoo.relations import products
 from helper.batch import Batch, Output
 
 SMALLEST_SQUARE = 1e-24
@@ -32,11 +32,10 @@ class SPLoss(nn.Module):
 
 def similarities(f: Tensor) -> Tensor:
     """Inner products (B, B) of the flattened maps (B, ...), rows of unit length."""
-    flat = rows(f)
-    products = flat @ flat.T
-    squares = products.square().sum(dim=1, keepdim=True)
+    between = products(f)
+    squares = between.square().sum(dim=1, keepdim=True)
     present = squares > SMALLEST_SQUARE
-    return torch.where(present, products / torch.where(present, squares, 1.0).sqrt(), 0.0)
+    return torch.where(present, between / torch.where(present, squares, 1.0).sqrt(), 0.0)
 
 
 class SP(Distiller):
