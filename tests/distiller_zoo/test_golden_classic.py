@@ -12,7 +12,7 @@ ENTRIES = {
 }
 OWN = {"float64", "canonical"}
 
-# -r, -a, -b of the published scripts: RepDistiller's, but SemCKD's for IRG and HKD, mdistiller's for KDSVD and OFD
+# -r, -a, -b as published: RepDistiller's, but SemCKD's for IRG and HKD, mdistiller's for KDSVD and OFD
 WEIGHTS = {
     "at": (1, 0, 1000),
     "sp": (1, 0, 3000),
