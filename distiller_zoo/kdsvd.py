@@ -15,7 +15,7 @@ from helper.errors import UserError
 
 FURTHER_DIRECTIONS = 3  # of the student's, from which those nearest to the teacher's are chosen
 BANDWIDTH = 8.0
-SMALLEST_GAP = 10.0  # between two squared singular values, in units of rounding of the largest
+SMALLEST_GAP = 1e-7  # between two squared singular values, over the largest; what is less may be rounding
 
 
 class KDSVDLoss(nn.Module):
@@ -93,8 +93,10 @@ def right_singular_vectors(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The largest singular values (B, m) of matrices (B, R, N), descending, without gradient, and their right
     singular vectors (B, N, m), m being count, R or N, whichever is smallest.
 
-    They are eigenvectors of the smaller of x x' and x'x.
+    They are eigenvectors of the smaller of x x' and x'x, in float64: a product squares the ratio of the
+    singular values, and fp32 would lose the second of a map after its ReLU, whose first is far larger.
     """
+    dtype, x = x.dtype, x.double()
     tall = x.shape[1] >= x.shape[2]
     count = min(count, *x.shape[1:])
     product = x.transpose(1, 2) @ x if tall else x @ x.transpose(1, 2)
@@ -102,11 +104,11 @@ def right_singular_vectors(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if not tall:
         vectors = x.transpose(1, 2) @ vectors
         # What belongs to a singular value of nothing but rounding has no direction that could be learned.
-        own = squares > SMALLEST_GAP * torch.finfo(squares.dtype).eps * squares[:, :1]
+        own = squares > SMALLEST_GAP * squares[:, :1]
         vectors = torch.where(own[:, None], vectors, vectors.detach())
         lengths = vectors.square().sum(dim=1, keepdim=True)
         vectors = vectors / torch.where(lengths > 0, lengths, 1.0).sqrt()
-    return squares.sqrt(), vectors
+    return squares.sqrt().to(dtype), vectors.to(dtype)
 
 
 class TopEigenvectors(torch.autograd.Function):
@@ -131,7 +133,7 @@ class TopEigenvectors(torch.autograd.Function):
         count = gradient.shape[2]
         top, top_vectors = values[:, -count:].flip(1), vectors[:, :, -count:].flip(2)
         gaps = top[:, None, :] - values[:, :, None]
-        smallest = SMALLEST_GAP * torch.finfo(values.dtype).eps * values[:, -1:, None].abs()
+        smallest = SMALLEST_GAP * values[:, -1:, None].abs()
         apart = gaps.abs() > smallest
         turned = vectors.transpose(1, 2) @ gradient
         turned = torch.where(apart, turned / torch.where(apart, gaps, 1.0), 0.0)

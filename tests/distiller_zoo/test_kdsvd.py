@@ -103,3 +103,13 @@ def test_the_method_and_the_pairs_that_it_refuses():
     value = KDSVD(materials.example(), kdsvd_over="width")(student, teacher, materials.a_batch())
     assert value == KDSVDLoss(1, "width")(student.maps, teacher.maps)
     materials.gradients(value, student.preact)
+
+
+def test_fp32_is_enough_for_the_second_direction_of_maps_after_their_relu():
+    shapes = [(4, 16, 32, 32), (4, 32, 16, 16), (4, 64, 8, 8)]
+    f_s, f_t = materials.maps(shapes, "s", relu=True), materials.maps(shapes, "t", relu=True)
+    exact_s = [f.detach().double().requires_grad_() for f in f_s]
+    value, exact = KDSVDLoss(2)(f_s, f_t), KDSVDLoss(2)(exact_s, [f.double() for f in f_t])
+    torch.testing.assert_close(value.double(), exact, rtol=1e-5, atol=0)
+    for own, other in zip(torch.autograd.grad(value, f_s), torch.autograd.grad(exact, exact_s), strict=True):
+        assert (own - other).norm() < 1e-4 * other.norm()
