@@ -105,6 +105,10 @@ class AB(Distiller):
             raise UserError(f"ab cannot serve this pair: {error}; choose another pair or method") from error
         self.loss = ABLoss()
 
+    def trained_parameters(self) -> Iterable[nn.Parameter]:
+        """None: the connectors belong to the first stage."""
+        return []
+
     def pretrained_parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         """The student's stem and stages, and the connectors."""
         return [*map_parameters(network), *self.connectors.parameters()]

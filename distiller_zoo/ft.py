@@ -14,6 +14,8 @@ from helper.batch import Batch, Output
 from helper.errors import UserError
 
 SLOPE = 0.1
+RESNETS = ("resnet", "wrn")
+RATE_OF_RESNETS = 0.01
 
 
 class FTLoss(nn.Module):
@@ -119,17 +121,22 @@ class FT(Distiller):
                 f"--ft_k {ft_k:g} leaves no factor of the {t_channels} channels of {example.teacher_model}: "
                 f"use at least {1 / t_channels:g}"
             )
-        self.paraphraser = Paraphraser(t_channels, factors).requires_grad_(False)
+        self.paraphraser = Paraphraser(t_channels, factors)
+        self.student_model = example.student_model
         self.translator = Translator(s_channels, factors)
         self.loss = FTLoss()
 
-    def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Let the paraphraser learn in the first stage only."""
-        self.paraphraser.requires_grad_(epoch < 0)
+    def trained_parameters(self) -> Iterable[nn.Parameter]:
+        """The translator's."""
+        return self.translator.parameters()
 
     def pretrained_parameters(self, network: nn.Module) -> Iterable[nn.Parameter]:
         """The paraphraser's."""
         return self.paraphraser.parameters()
+
+    def pretraining_rate(self, usual: float) -> float:
+        """The published code's 0.01 where the student is a (wide) ResNet, else the usual one."""
+        return RATE_OF_RESNETS if self.student_model.startswith(RESNETS) else usual
 
     def pretrain(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """The loss of the first stage."""

@@ -57,3 +57,4 @@ def test_the_first_stage_trains_maps_and_connectors_and_the_second_adds_nothing(
         for g in materials.gradients(value, [*student.preact, method.connectors[0].conv.weight])
     )
     assert method(student, teacher, materials.a_batch()) == 0
+    assert not list(method.trained_parameters())

@@ -1,5 +1,7 @@
 """FT: factors, and a paraphraser that is trained first and then fixed."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -47,16 +49,23 @@ def test_each_stage_trains_its_own_layers():
     example = materials.example()
     method = FT(example)
     student, teacher = materials.output(materials.STUDENT, "s"), materials.output(materials.TEACHER, "t")
-    method.begin_epoch(-1, 10)
     method.pretrain(student, teacher, materials.a_batch()).backward()
     assert set(method.pretrained_parameters(example.student_network)) == set(method.paraphraser.parameters())
     assert all(p.grad is not None for p in method.paraphraser.parameters())
     assert all(p.grad is None for p in [*method.translator.parameters(), *student.preact])
     method.zero_grad()
-    method.begin_epoch(0, 10)
     method(student, teacher, materials.a_batch()).backward()
     assert all(p.grad is None for p in method.paraphraser.parameters())
+    assert set(method.trained_parameters()) == set(method.translator.parameters())
     assert all(p.grad is not None for p in [*method.translator.parameters(), student.preact[-1]])
+
+
+def test_the_rate_of_the_first_stage_depends_on_the_student():
+    example = materials.example()
+    rates = {}
+    for name in ("resnet20", "wrn_40_1", "vgg8", "ShuffleV1"):
+        rates[name] = FT(replace(example, student_model=name)).pretraining_rate(0.05)
+    assert rates == {"resnet20": 0.01, "wrn_40_1": 0.01, "vgg8": 0.05, "ShuffleV1": 0.05}
 
 
 def test_a_share_without_a_factor_is_refused():
