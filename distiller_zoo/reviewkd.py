@@ -84,7 +84,7 @@ class Fusion(nn.Module):
 class ReviewKDLoss(nn.Module):
     """The sum of the hierarchical context losses of all levels of the review.
 
-    Chen, Liu, Zhao, Jia: "Distilling Knowledge via Knowledge Review", CVPR 2021, equations 4 to 6, figure 3.
+    Chen, Liu, Zhao, Jia: "Distilling Knowledge via Knowledge Review", CVPR 2021, section 3 and figure 3.
     https://arxiv.org/abs/2104.09044
 
     student_channels, teacher_channels: of the levels, the deepest first; width: of the fused maps, by default

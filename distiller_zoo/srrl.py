@@ -64,7 +64,7 @@ class SRRL(Distiller):
                 "--batch_size 1 is too small for srrl, whose batch norm sees one value per image: use at "
                 "least 2"
             )
-        classifier = example.teacher_network.classifier
+        classifier = getattr(example.teacher_network, "classifier", None)
         if not isinstance(classifier, nn.Linear):
             raise UserError(
                 f"srrl needs a teacher with one linear classifier, and {example.teacher_model} has none: "

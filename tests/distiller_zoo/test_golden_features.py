@@ -27,6 +27,11 @@ def test_batch_norms_of_reviewkd_have_seen_the_batch():
     assert run_case(entry)["buffers"] == pytest.approx(reference(entry)["buffers"], rel=1e-3, abs=1e-4)
 
 
+def test_schedule_of_norm():
+    entry = ENTRIES["norm_schedule"]
+    assert run_case(entry)["values"] == entry["values"]
+
+
 def biases_before_a_norm(entry: dict) -> list[str]:
     """The entry's parameters whose gradient is zero in exact arithmetic, as a batch norm takes them out."""
     return [key for key in entry.get("state", ()) if key in ("conv.bias", "embed.bias")]

@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from distiller_zoo.ickd import ICKDLoss
+from distiller_zoo.kd import DistillKL
+from distiller_zoo.mrd import MRDLoss
+from distiller_zoo.norm import NORMHead, NORMLoss, fixed_norm, schedule
 from distiller_zoo.reviewkd import HCLLoss, ReviewKDLoss
+from distiller_zoo.srd import SRDLoss
+from distiller_zoo.srrl import SRRLLoss
+from distiller_zoo.wkd import WKDFeatureLoss, WKDLogitLoss, cka_distance, decay
 from tests.golden.cases import Case, load_published, make_inputs, measure
-from tests.golden.formula import tensor
+from tests.golden.formula import fill, tensor
 
 
 def numbered(values: Mapping[str, Tensor], word: str) -> list[Tensor]:
@@ -50,4 +58,132 @@ def probe_sum(value: Tensor) -> float:
     return float((value.detach().double() * tensor("probe", tuple(value.shape)).double()).sum())
 
 
-CASES: dict[str, Case] = {"reviewkd": reviewkd}
+def srd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    inputs = make_inputs(entry, dtype)
+    settings = entry["settings"]
+    is_correlation = "embed_student" in "".join(inputs)
+    if is_correlation:
+        f_s, f_t = only(inputs, "embed_student"), only(inputs, "embed_teacher")
+        loss = SRDLoss(f_s.shape[1], f_t.shape[1], "correlation")
+    else:
+        f_s, f_t = (only(inputs, "map", side).mean((2, 3)) for side in ("student", "teacher"))
+        loss = SRDLoss(f_s.shape[1], f_t.shape[1], power=settings["power"], epsilon=settings["bn_eps"])
+    parameters = load_published(loss, entry, lambda key: None if key.startswith("bn_") else key, dtype)
+    representation = loss(f_s, f_t)
+    if is_correlation:
+        return measure(entry, representation, inputs | parameters)
+    kd = DistillKL(settings["kd_T"])(only(inputs, "logits", "student"), only(inputs, "logits", "teacher"))
+    total = settings["weight_representation"] * representation + kd
+    return measure(entry, total, inputs | parameters, {"representation_unweighted": representation})
+
+
+def srrl(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    inputs = make_inputs(entry, dtype)
+    f_s, f_t = only(inputs, "embed_student"), only(inputs, "embed_teacher")
+    z_t = only(inputs, "logits_teacher")
+    classifier = fill(nn.Linear(f_t.shape[1], z_t.shape[1]))
+    loss = SRRLLoss(f_s.shape[1], classifier)
+    parameters = load_published(loss, entry, dtype=dtype)
+    parts = loss(f_s, f_t, z_t)
+    return measure(entry, sum(parts.values()), inputs | parameters, parts)
+
+
+def ickd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    inputs = make_inputs(entry, dtype)
+    f_s, f_t = only(inputs, "student"), only(inputs, "teacher")
+    loss = ICKDLoss(f_s.shape[1], f_t.shape[1])
+    own_names = {"embed_s.conv2d": "conv", "embed_s.l2norm": "norm"}
+
+    def own_name(key: str) -> str | None:
+        layer, _, kind = key.rpartition(".")
+        return f"{own_names[layer]}.{kind}" if layer in own_names else None
+
+    parameters = load_published(loss, entry, own_name, dtype)
+    return measure(entry, loss(f_s, f_t), inputs | parameters)
+
+
+def mrd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    inputs = make_inputs(entry, dtype)
+    z_s, z_t = only(inputs, "student"), only(inputs, "teacher")
+    if "settings" not in entry:
+        return measure(entry, MRDLoss()(z_s, z_t)["similarity"], inputs)
+    loss = MRDLoss(entry["settings"]["beta"])
+    parts = {"rows": loss.kendall(z_s, z_t), "columns": loss.kendall(z_s.T, z_t.T)}
+    return measure(entry, loss(z_s, z_t)["kendall"], inputs, parts)
+
+
+def wkd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    if "settings" not in entry:
+        x, noise = tensor("cka_x", (20, 12)), tensor("cka_y", (20, 12), std=2.0)
+        loss = cka_distance(x.to(dtype), (noise + x / 2).to(dtype))
+        return {"loss": float(loss), "grad_norms": [], "grad_sums": [], "centred_both_sides": float(loss)}
+    settings, inputs = entry["settings"], make_inputs(entry, dtype)
+    factor = decay(settings["epoch"], settings["epochs"], settings["decay_start"])
+    z_s, z_t = only(inputs, "logits_student"), only(inputs, "logits_teacher")
+    losses, parameters = [], {}
+    if settings["wkd_logit_weight"]:
+        cost = only(inputs, "cost_matrix")
+        cost = (cost + cost.T) / 2 * (1.0 - torch.eye(len(cost), dtype=dtype))
+        loss = WKDLogitLoss(
+            cost,
+            settings["T"],
+            settings["sinkhorn_regularisation"],
+            settings["sinkhorn_iterations"],
+            settings["sharpen"],
+        )
+        both = loss(z_s, z_t, labels_of(entry))
+        losses.append(both["target"] + settings["wkd_logit_weight"] * factor * both["transport"])
+    if settings["wkd_feature_weight"]:
+        f_s, f_t = only(inputs, "map_student"), only(inputs, "map_teacher")
+        loss = WKDFeatureLoss(
+            tuple(f_s.shape),
+            tuple(f_t.shape),
+            settings["mean_over_std_weight"],
+            settings["grid"],
+            settings["eps"],
+        )
+        parameters = load_published(loss.regressor, entry, dtype=dtype)
+        losses.append(settings["wkd_feature_weight"] * factor * loss(f_s, f_t))
+    result = measure(entry, torch.stack(losses).sum(), inputs | parameters)
+    return result | {"loss_ce": float(F.cross_entropy(z_s, labels_of(entry)).detach())}
+
+
+def norm(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    if "settings" not in entry:
+        values = {epoch: schedule(int(epoch)) for epoch in entry["values"]}
+        return {"loss": max(values.values()), "grad_norms": [], "grad_sums": [], "values": values}
+    settings, inputs = entry["settings"], make_inputs(entry, dtype)
+    f_s, f_t = only(inputs, "map_student"), only(inputs, "map_teacher")
+    z_t = only(inputs, "logits_teacher")
+    student = nn.ModuleDict(
+        {
+            "head": NORMHead(f_s.shape[1], f_t.shape[1], settings["N"]),
+            "fc": nn.Linear(f_s.shape[1], z_t.shape[1]),
+        }
+    )
+    own_names = {"layer31": "head.expand", "layer32": "head.contract", "fc": "fc"}
+
+    def own_name(key: str) -> str | None:
+        layer, _, rest = key.partition(".")
+        return f"{own_names[layer]}.{rest}" if layer in own_names else None
+
+    parameters = load_published(student, entry, own_name, dtype)
+    expanded, residual = student["head"](f_s)
+    scale = settings["logit_scale"]
+    logits = fixed_norm(student["fc"]((f_s + residual).mean((2, 3))), scale)
+    parts = {"ce": F.cross_entropy(logits, labels_of(entry)), "norm": NORMLoss()(expanded, f_t)}
+    total = settings["ce_weight"] * parts["ce"]
+    total = total + settings["kd_weight"] * DistillKL(settings["kd_T"])(logits, fixed_norm(z_t, scale))
+    total = total + settings["norm_weight"] * settings["schedule_factor"] * parts["norm"]
+    return measure(entry, total, inputs | parameters, parts)
+
+
+CASES: dict[str, Case] = {
+    "reviewkd": reviewkd,
+    "srd": srd,
+    "srrl": srrl,
+    "ickd": ickd,
+    "mrd": mrd,
+    "wkd": wkd,
+    "norm": norm,
+}

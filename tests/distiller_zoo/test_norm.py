@@ -1,0 +1,130 @@
+"""NORM: the changed network, the copies, the schedule, what it deploys."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from distiller_zoo.norm import COPIES, NORM, NORMLoss, NORMNetwork, fixed_norm, schedule
+from helper.batch import Output
+from helper.errors import UserError
+from tests.distiller_zoo import materials
+
+TEACHER = (8, 16), (64, 8)
+
+
+class Pooled(nn.Module):
+    """One stage whose map, or that behind a batch norm and ReLU, is averaged to the embedding."""
+
+    def __init__(self, behind_norm: bool = False):
+        super().__init__()
+        self.behind_norm = behind_norm
+        self.stage = nn.Conv2d(3, 6, 3, stride=4, padding=1)
+        self.bn = nn.BatchNorm2d(6)
+        self.classifier = nn.Linear(6, materials.CLASSES)
+
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        return [self.bn]
+
+    def outputs(self, images: Tensor) -> Output:
+        x = self.stage(images)
+        preact = self.bn(x)
+        maps = x if self.behind_norm else preact.relu()
+        embedding = preact.relu().mean((2, 3))
+        return Output(images, [maps], [preact], embedding, self.classifier(embedding))
+
+
+def images() -> Tensor:
+    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+
+
+def method_of(network: nn.Module, teacher: tuple = TEACHER, **flags: float) -> NORM:
+    example = materials.example(teacher=teacher)
+    output = network.eval().outputs(images()).detach()
+    network.train()
+    return NORM(dataclasses.replace(example, student=output, student_network=network), **flags)
+
+
+@pytest.mark.parametrize("behind_norm", [False, True])
+def test_the_residual_goes_into_the_averaged_map(behind_norm):
+    torch.manual_seed(0)
+    student = Pooled(behind_norm)
+    network = NORMNetwork(student, t_channels=5).eval()
+    output = network.outputs(images())
+    plain = student.outputs(images())
+    averaged = plain.preact[-1].relu()
+    expanded, residual = network.head(averaged)
+    assert expanded.shape == (4, 5 * COPIES, 8, 8)
+    torch.testing.assert_close(output.maps[-1], expanded)
+    torch.testing.assert_close(output.embedding, (averaged + residual).mean((2, 3)))
+    torch.testing.assert_close(output.logits, fixed_norm(student.classifier(output.embedding)))
+    torch.testing.assert_close(network(images()), output.logits)
+    features, logits = network(images(), is_feat=True)
+    assert len(features) == 4 and torch.equal(logits, output.logits)
+
+
+def test_building_leaves_mode_and_statistics_alone():
+    student = Pooled()
+    before = copy.deepcopy(student.state_dict())
+    state = torch.get_rng_state()
+    student.eval()
+    NORM.network(student, materials.SmallNetwork(), materials.CLASSES)
+    assert not student.training
+    assert all(torch.equal(value, before[key]) for key, value in student.state_dict().items())
+    assert not torch.equal(torch.get_rng_state(), state)  # the head's weights are drawn from the stream
+
+
+def test_copies_of_the_teacher_lose_nothing():
+    (f_t,) = materials.maps([(2, 5, 8, 8)], "t")
+    assert NORMLoss()(f_t.repeat(1, 8, 1, 1), f_t) == 0
+    small = torch.nn.functional.max_pool2d(f_t, 2)
+    assert NORMLoss()(small.repeat(1, 8, 1, 1), f_t) == 0
+
+
+def test_form_of_the_maps():
+    def on_lists(a: list, b: list) -> Tensor:
+        return NORMLoss()(a[0], b[0])
+
+    f_s, f_t = materials.maps([(2, 40, 8, 8), (2, 5, 8, 8)], "m")
+    materials.assert_indifferent_to_form(on_lists, [f_s], [f_t])
+    materials.assert_teacher_is_constant(on_lists, [f_s], [f_t])
+
+
+def test_logits_have_a_fixed_norm_and_uniform_ones_a_finite_gradient():
+    z = 100 * torch.randn(4, 10) + 7
+    torch.testing.assert_close(fixed_norm(z).std(dim=1, correction=0), torch.full((4,), 2.5))
+    uniform = torch.full((4, 10), 3.0, requires_grad=True)
+    materials.gradients(fixed_norm(uniform).log_softmax(1)[:, 0].sum(), [uniform])
+
+
+def test_schedule_stretches_over_the_run():
+    assert [schedule(e, 24) for e in (0, 1, 2, 17, 18, 21, 23)] == [0.1, 0.5, 1.0, 1.0, 0.5, 0.1, 0.1]
+    assert schedule(0, 1) == 0.1 and schedule(-1, 240) == 0.1
+
+
+def test_method_trains_the_head():
+    torch.manual_seed(0)
+    network = NORM.network(Pooled(), materials.SmallNetwork(TEACHER), materials.CLASSES)
+    method = method_of(network, norm_kd=2.0)
+    method.begin_epoch(100, 240)
+    student, teacher = network.outputs(images()), materials.output(TEACHER, "t", batch=4)
+    terms = method(student, teacher, materials.a_batch(4))
+    assert set(terms) == {"norm", "norm_kd"}
+    materials.gradients(sum(terms.values()), list(network.parameters()))
+
+
+def test_averages_are_copied_apart():
+    network = NORMNetwork(Pooled(), t_channels=5).eval()
+    twin = copy.deepcopy(network)
+    nn.init.zeros_(twin.head.contract[0].weight)
+    assert not torch.equal(twin(images()), network(images()))
+
+
+def test_what_it_cannot_serve_is_said():
+    with pytest.raises(UserError, match="norm cannot serve a SmallNetwork as student"):
+        NORM.network(materials.SmallNetwork(), materials.SmallNetwork(), materials.CLASSES)
+    network = NORMNetwork(Pooled(), t_channels=64)
+    with pytest.raises(UserError, match="8 x 8 with the teacher's 4 x 4"):
+        method_of(network, materials.TEACHER)
