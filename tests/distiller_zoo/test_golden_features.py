@@ -32,6 +32,13 @@ def test_schedule_of_norm():
     assert run_case(entry)["values"] == entry["values"]
 
 
+def test_every_step_of_dot():
+    entry = ENTRIES["dot"]
+    for own, golden in zip(run_case(entry)["after_step"], entry["after_step"], strict=True):
+        for name, numbers in golden.items():
+            assert own[name] == pytest.approx(numbers, rel=1e-5), name
+
+
 def biases_before_a_norm(entry: dict) -> list[str]:
     """The entry's parameters whose gradient is zero in exact arithmetic, as a batch norm takes them out."""
     return [key for key in entry.get("state", ()) if key in ("conv.bias", "embed.bias")]

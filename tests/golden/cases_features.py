@@ -14,7 +14,8 @@ from distiller_zoo.reviewkd import HCLLoss, ReviewKDLoss
 from distiller_zoo.srd import SRDLoss
 from distiller_zoo.srrl import SRRLLoss
 from distiller_zoo.wkd import WKDFeatureLoss, WKDLogitLoss, cka_distance, decay
-from tests.golden.cases import Case, load_published, make_inputs, measure
+from engine.dot import DOT
+from tests.golden.cases import Case, gradient_numbers, load_published, make_inputs, measure
 from tests.golden.formula import fill, tensor
 
 
@@ -178,6 +179,31 @@ def norm(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
     return measure(entry, total, inputs | parameters, parts)
 
 
+def dot(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    settings, inputs = entry["settings"], make_inputs(entry, dtype)
+    prefix = settings["prefix"]
+    parameters = {name: nn.Parameter(inputs[prefix + name]) for name in settings["shapes"]}
+    optimizer = DOT(
+        list(parameters.values()),
+        settings["lr"],
+        settings["momentum"],
+        settings["delta"],
+        settings["weight_decay"],
+    )
+    after_step = []
+    for step in range(settings["steps"]):
+        for name, parameter in parameters.items():
+            parameter.grad = inputs.get(f"{prefix}kd_grad{step}_{name}")
+        optimizer.keep_distillation()
+        for name, parameter in parameters.items():
+            parameter.grad = inputs.get(f"{prefix}task_grad{step}_{name}")
+        optimizer.step()
+        optimizer.zero_grad()
+        after_step.append({name: list(gradient_numbers(p)) for name, p in parameters.items()})
+    loss = after_step[-1][next(iter(parameters))][1]
+    return {"loss": loss, "grad_norms": [], "grad_sums": [], "after_step": after_step}
+
+
 CASES: dict[str, Case] = {
     "reviewkd": reviewkd,
     "srd": srd,
@@ -186,4 +212,5 @@ CASES: dict[str, Case] = {
     "mrd": mrd,
     "wkd": wkd,
     "norm": norm,
+    "dot": dot,
 }
