@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from distiller_zoo.base import Distiller, Example, LossWeights
 from distiller_zoo.maps import precise, unit
 from helper.batch import Batch, Output
+from helper.device import autocast_like
 
 
 class ICKDLoss(nn.Module):
@@ -31,7 +32,9 @@ class ICKDLoss(nn.Module):
 
     def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
         """Scalar loss of the student's map (B, C_s, H, W) against the teacher's (B, C_t, H', W')."""
-        own = channel_correlations(self.norm(self.conv(precise(f_s))))
+        with autocast_like(f_s):
+            projected = self.norm(self.conv(f_s))
+        own = channel_correlations(precise(projected))
         return F.mse_loss(own, channel_correlations(precise(f_t.detach()))) * own.shape[1]
 
 

@@ -69,13 +69,14 @@ def fixed_norm(logits: Tensor, scale: float = LOGIT_SCALE) -> Tensor:
 
 
 class NORMNetwork(nn.Module):
-    """A student whose embedding also averages the residual of a NORMHead, with logits of fixed norm.
+    """A student whose last map gets the residual of a NORMHead, with logits of fixed norm.
 
     Where the embedding averages a map over its places, adding the head's average to it is the same as adding
-    its residual to the map. In a wide ResNet that map is the one behind the last batch norm and ReLU, where
-    the published code takes the one in front of them. Raises UserError for a student whose embedding is no
-    average of a stage's map (MobileNetV2, ShuffleV2); the published code runs for MobileNetV2, not for
-    ShuffleNets.
+    its residual to the map, so any network of that kind will do. In a wide ResNet that map is the one behind
+    the last batch norm and ReLU, where the published code takes the one in front of them. In a network of
+    models/ with more layers behind its last map (MobileNetV2, ShuffleV2) the residual goes in front of these,
+    where the published code has it behind them, or doesn't run (ShuffleNets). Raises UserError for any other
+    student.
 
     student: a network with `outputs` and `classifier`; t_channels: of the teacher's last map.
     """
@@ -84,15 +85,18 @@ class NORMNetwork(nn.Module):
         super().__init__()
         self.student = student
         output = probe(student)
-        self.behind_norm = not _is_average(output.embedding, output.maps[-1])
-        if self.behind_norm and not (
-            output.preact and _is_average(output.embedding, output.preact[-1].relu())
-        ):
+        last = output.maps[-1]
+        self.behind_norm = self.in_front = False
+        if not _is_average(output.embedding, last):
+            behind = output.preact[-1].relu() if output.preact else last
+            self.behind_norm = _is_average(output.embedding, behind)
+            self.in_front = not self.behind_norm
+        if self.in_front and not hasattr(student, "through_stages"):
             raise UserError(
                 f"norm cannot serve a {type(student).__name__} as student: its embedding is not the average "
                 "of its last stage's map; choose another student or method"
             )
-        self.head = NORMHead(output.embedding.shape[1], t_channels, copies)
+        self.head = NORMHead(last.shape[1], t_channels, copies)
 
     @property
     def classifier(self) -> nn.Linear:
@@ -105,12 +109,18 @@ class NORMNetwork(nn.Module):
 
     def outputs(self, images: Tensor) -> Output:
         """The student's Output with another embedding and logits, and the expanded map behind its maps."""
-        own = self.student.outputs(images)
-        last = own.preact[-1].relu() if self.behind_norm else own.maps[-1]
-        expanded, residual = self.head(last)
-        embedding = own.embedding + residual.mean(dim=(2, 3))
+        if self.in_front:
+            stem = self.student.stem(images)
+            stages = list(self.student.through_stages(stem))
+            preact, maps = map(list, zip(*stages, strict=True))
+            expanded, residual = self.head(maps[-1])
+            embedding = self.student.embed(preact[-1], maps[-1] + residual)
+        else:
+            stem, maps, preact, embedding, *_ = self.student.outputs(images)
+            expanded, residual = self.head(preact[-1].relu() if self.behind_norm else maps[-1])
+            embedding = embedding + residual.mean(dim=(2, 3))
         logits = fixed_norm(self.classifier(embedding))
-        return own._replace(maps=[*own.maps, expanded], embedding=embedding, logits=logits)
+        return Output(stem, [*maps, expanded], preact, embedding, logits)
 
     def forward(
         self, images: Tensor, is_feat: bool = False, preact: bool = False
@@ -174,7 +184,7 @@ class NORM(Distiller):
             )
         self.kd_weight, self.kd = norm_kd, DistillKL(kd_T)
         self.loss = NORMLoss()
-        self.register_buffer("factor", torch.ones(()))
+        self.register_buffer("factor", torch.ones(()), persistent=False)
 
     @staticmethod
     def network(student: nn.Module, teacher: nn.Module, num_classes: int) -> nn.Module:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from distiller_zoo.base import Distiller, Example, LossWeights
 from distiller_zoo.maps import pooled, precise
 from helper.batch import Batch, Output
+from helper.device import autocast_like
 from helper.errors import UserError
 
 WIDEST_FUSION = 512
@@ -120,7 +121,8 @@ class ReviewKDLoss(nn.Module):
         """The student's fused maps in the teacher's shapes, deepest first."""
         fused, passed = [], None
         for block, own, target in zip(self.blocks, f_s, f_t, strict=True):
-            out, passed = block(precise(own), passed, target.shape[2:])
+            with autocast_like(own):
+                out, passed = block(own, passed, target.shape[2:])
             fused.append(out)
         return fused
 

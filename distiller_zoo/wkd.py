@@ -13,6 +13,7 @@ from distiller_zoo.fitnet import Regressor
 from distiller_zoo.maps import precise, unit
 from helper.arguments import non_negative_float, positive_float, positive_int
 from helper.batch import Batch, Output
+from helper.device import autocast_like
 from helper.errors import UserError
 
 PARTS = ("both", "logits", "features")
@@ -70,8 +71,8 @@ class WKDLogitLoss(nn.Module):
         cost = precise(cost.detach())
         cost = (1.0 - torch.exp(-sharpen * cost) if sharpen else cost).relu() + GUARD
         kernel = torch.exp(-cost / regularisation)
-        self.register_buffer("kernel", kernel)
-        self.register_buffer("kernel_cost", kernel * cost)
+        self.register_buffer("kernel", kernel, persistent=False)
+        self.register_buffer("kernel_cost", kernel * cost, persistent=False)
 
     def forward(self, z_s: Tensor, z_t: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Both losses, 'target' and 'transport', of logits z_s (B, C) against z_t (B, C); labels: (B,)."""
@@ -123,7 +124,9 @@ class WKDFeatureLoss(nn.Module):
 
     def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
         """Scalar loss of the student's map (B, C_s, H, W) against the teacher's (B, C_t, H', W')."""
-        means_s, deviations_s = self.statistics(self.regressor(precise(f_s)))
+        with autocast_like(f_s):
+            regressed = self.regressor(f_s)
+        means_s, deviations_s = self.statistics(precise(regressed))
         means_t, deviations_t = self.statistics(precise(f_t.detach()))
         squares = self.ratio * (means_s - means_t).square() + (deviations_s - deviations_t).square()
         return squares.sum() / (len(f_s) * self.grid**2)
@@ -146,6 +149,21 @@ def cka_distance(x: Tensor, y: Tensor) -> Tensor:
     return 1.0 - (y.T @ x).square().sum() / own.clamp(min=GUARD**2)
 
 
+def class_distances(features: Tensor) -> Tensor:
+    """Distances (C, C) between classes of features (C, N, D), N rows of each: `cka_distance` of each pair.
+
+    The published rows are the places of the teacher's last map, for all images of a class.
+
+    >>> class_distances(torch.randn(3, 20, 4)).shape
+    torch.Size([3, 3])
+    """
+    x = precise(features.detach())
+    x = x - x.mean(dim=1, keepdim=True)
+    shared = torch.stack([(own.T @ x).square().sum(dim=(1, 2)) for own in x])
+    norms = shared.diagonal().sqrt()
+    return 1.0 - shared / (norms[:, None] * norms[None, :]).clamp(min=GUARD**2)
+
+
 def classifier_distances(weight: Tensor) -> Tensor:
     """Distances (C, C) between classes: 1 - cosine of the rows of a linear classifier's weight (C, D)."""
     rows = unit(precise(weight.detach()), dim=1)
@@ -162,9 +180,9 @@ class WKD(Distiller):
     """WKD on the logits (WKD-L) and on the last stage maps (WKD-F), or on one of them.
 
     The published cost between classes is 1 - CKA of the teacher's features of the training images
-    (`cka_distance` of each pair of classes), which takes a pass over them beforehand: give it as a file,
-    `--wkd_cost`. Without one the cost comes from the teacher's classifier, the published code's other choice.
-    Both distances fade from five eighths of the run on, after epoch 150 of 240.
+    (`class_distances`), which takes a pass over them beforehand: give it as a file, `--wkd_cost`. Without one
+    the cost comes from the teacher's classifier, the published code's other choice. Both distances fade from
+    five eighths of the run on, after epoch 150 of 240.
     """
 
     label = "WKD"
@@ -214,7 +232,7 @@ class WKD(Distiller):
             grid = wkd_grid or pair.grid
             _check_sizes(*shapes, grid)
             self.features = WKDFeatureLoss(*shapes, wkd_ratio or ratio, grid)
-        self.register_buffer("factor", torch.ones(()))
+        self.register_buffer("factor", torch.ones(()), persistent=False)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         self.factor.fill_(decay(epoch + 1, epochs, DECAY_START * epochs))

@@ -65,6 +65,41 @@ def test_the_residual_goes_into_the_averaged_map(behind_norm):
     assert len(features) == 4 and torch.equal(logits, output.logits)
 
 
+class Headed(nn.Module):
+    """Two layers behind the last map, in the form of the networks of models/."""
+
+    def __init__(self):
+        super().__init__()
+        self.stage, self.conv2 = nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.Conv2d(6, 9, 1)
+        self.bn, self.classifier = nn.BatchNorm2d(9), nn.Linear(9, materials.CLASSES)
+
+    def stem(self, images: Tensor) -> Tensor:
+        return images
+
+    def through_stages(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        before = self.stage(x)
+        return [(before, before.relu())]
+
+    def embed(self, before: Tensor, after: Tensor) -> Tensor:
+        return self.bn(self.conv2(after)).relu().mean((2, 3))
+
+    def outputs(self, images: Tensor) -> Output:
+        [(before, after)] = self.through_stages(images)
+        embedding = self.embed(before, after)
+        return Output(images, [after], [before], embedding, self.classifier(embedding))
+
+
+def test_more_layers_behind_the_last_map_see_its_residual_once_per_step():
+    torch.manual_seed(0)
+    student = Headed()
+    network = NORMNetwork(student, t_channels=5)
+    output = network.outputs(images())
+    assert student.bn.num_batches_tracked == 1
+    last = student.stage(images()).relu()
+    torch.testing.assert_close(output.embedding, student.embed(last, last + network.head(last)[1]))
+    assert output.maps[-1].shape == (4, 5 * COPIES, 8, 8)
+
+
 def test_building_leaves_mode_and_statistics_alone():
     student = Pooled()
     before = copy.deepcopy(student.state_dict())

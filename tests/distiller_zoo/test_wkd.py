@@ -10,6 +10,7 @@ from distiller_zoo.wkd import (
     WKDFeatureLoss,
     WKDLogitLoss,
     cka_distance,
+    class_distances,
     classifier_distances,
     decay,
 )
@@ -98,6 +99,9 @@ def test_distances_between_classes():
     torch.testing.assert_close(cka_distance(x, 2 * x @ rotation), torch.tensor(0.0), atol=1e-5, rtol=0)
     assert 0.1 < cka_distance(x, x.flip(0)) <= 1
     assert cka_distance(torch.zeros(20, 6), x) == 1
+    classes = torch.randn(4, 20, 6, generator=torch.Generator().manual_seed(2))
+    pairs = torch.stack([torch.stack([cka_distance(a, b) for b in classes]) for a in classes])
+    torch.testing.assert_close(class_distances(classes), pairs, atol=1e-5, rtol=1e-4)
     cost = some_cost()
     torch.testing.assert_close(cost.diagonal(), torch.zeros(CLASSES), atol=1e-6, rtol=0)
     torch.testing.assert_close(cost, cost.T)
