@@ -1,6 +1,7 @@
 """Feature knowledge reviewed: each student stage, fused with all deeper ones, learns the teacher's map."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -146,7 +147,8 @@ class ReviewKD(Distiller):
     warm_up = 20
 
     @classmethod
-    def weights_for(cls, student: str, teacher: str) -> LossWeights:
+    def weights_for(cls, student: str, teacher: str, **flags: Any) -> LossWeights:
+        """Those of the published scripts, by the pair of networks."""
         return cls.weights._replace(beta=WEIGHTS.get((student, teacher), OTHER_PAIRS))
 
     def __init__(self, example: Example):

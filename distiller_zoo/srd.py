@@ -1,16 +1,18 @@
 """Feature knowledge through a linear projector and whitened embeddings, without a memory bank."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
+from distiller_zoo.kd import DistillKL
 from distiller_zoo.maps import precise
 from helper.batch import Batch, Output
 from helper.errors import UserError
 
 FORMS = ("distance", "correlation")
+TEMPERATURE = 1.0
 POWER = 4  # the paper's alpha
 NORM_EPSILON = {"distance": 1e-4, "correlation": 1e-12}  # published: 1e-4 and 0
 SMALLEST_SUM = 1e-12
@@ -66,9 +68,8 @@ class SRDLoss(nn.Module):
 class SRD(Distiller):
     """SRD on the pooled embeddings.
 
-    The published runs are on ImageNet, with CE + 2 SRD + KD at T = 1 (`--kd_T 1`); no weights for CIFAR are
-    published. Its value holds the logarithm of the batch size: losses of different batch sizes cannot be
-    compared.
+    The published runs are on ImageNet, with CE + 2 SRD + KD at T = 1; no weights for CIFAR are published.
+    Its value holds the logarithm of the batch size: losses of different batch sizes cannot be compared.
     """
 
     label = "SRD"
@@ -91,6 +92,11 @@ class SRD(Distiller):
         self.loss = SRDLoss(
             example.student.embedding.shape[1], example.teacher.embedding.shape[1], form=srd_form
         )
+
+    @classmethod
+    def kd_loss(cls, student: str, teacher: str, *, kd_T: float | None = None, **flags: Any) -> DistillKL:
+        """KD at T = 1 unless another is asked for."""
+        return DistillKL(kd_T or TEMPERATURE)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         return self.loss(student.embedding, teacher.embedding)

@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distiller_zoo.norm import COPIES, NORM, NORMLoss, NORMNetwork, fixed_norm, schedule
+from distiller_zoo.kd import DistillKL
+from distiller_zoo.norm import NORM, NORMLoss, schedule
 from helper.batch import Output
 from helper.errors import UserError
+from models.many_to_one import COPIES, NORMNetwork, fixed_norm
 from tests.distiller_zoo import materials
 
 TEACHER = (8, 16), (64, 8)
+SMALL = materials.SmallNetwork(((8, 16), (5, 8)))
 
 
 class Pooled(nn.Module):
@@ -40,18 +43,18 @@ def images() -> Tensor:
     return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
 
 
-def method_of(network: nn.Module, teacher: tuple = TEACHER, **flags: float) -> NORM:
+def method_of(network: nn.Module, teacher: tuple = TEACHER) -> NORM:
     example = materials.example(teacher=teacher)
     output = network.eval().outputs(images()).detach()
     network.train()
-    return NORM(dataclasses.replace(example, student=output, student_network=network), **flags)
+    return NORM(dataclasses.replace(example, student=output, student_network=network))
 
 
 @pytest.mark.parametrize("behind_norm", [False, True])
 def test_the_residual_goes_into_the_averaged_map(behind_norm):
     torch.manual_seed(0)
     student = Pooled(behind_norm)
-    network = NORMNetwork(student, t_channels=5).eval()
+    network = NORMNetwork.of(student, SMALL, 10).eval()
     output = network.outputs(images())
     plain = student.outputs(images())
     averaged = plain.preact[-1].relu()
@@ -92,7 +95,7 @@ class Headed(nn.Module):
 def test_more_layers_behind_the_last_map_see_its_residual_once_per_step():
     torch.manual_seed(0)
     student = Headed()
-    network = NORMNetwork(student, t_channels=5)
+    network = NORMNetwork.of(student, SMALL, 10)
     output = network.outputs(images())
     assert student.bn.num_batches_tracked == 1
     last = student.stage(images()).relu()
@@ -142,16 +145,24 @@ def test_schedule_stretches_over_the_run():
 def test_method_trains_the_head():
     torch.manual_seed(0)
     network = NORM.network(Pooled(), materials.SmallNetwork(TEACHER), materials.CLASSES)
-    method = method_of(network, norm_kd=2.0)
+    method = method_of(network)
     method.begin_epoch(100, 240)
     student, teacher = network.outputs(images()), materials.output(TEACHER, "t", batch=4)
-    terms = method(student, teacher, materials.a_batch(4))
-    assert set(terms) == {"norm", "norm_kd"}
-    materials.gradients(sum(terms.values()), list(network.parameters()))
+    loss = method(student, teacher, materials.a_batch(4))
+    materials.gradients(loss, list(network.head.expand.parameters()))
+    method.begin_epoch(0, 240)
+    torch.testing.assert_close(method(student, teacher, materials.a_batch(4)), 0.1 * loss)
+
+
+def test_kd_beside_it_compares_logits_of_fixed_norm():
+    z_s, z_t = materials.maps([(4, 10), (4, 10)], "z")
+    kd = NORM.kd_loss("resnet8x4", "resnet32x4", kd_T=2.0)
+    torch.testing.assert_close(kd(z_s, 7 * z_t), kd(z_s, z_t))
+    torch.testing.assert_close(kd(z_s, z_t), DistillKL(2.0)(z_s, fixed_norm(z_t)))
 
 
 def test_averages_are_copied_apart():
-    network = NORMNetwork(Pooled(), t_channels=5).eval()
+    network = NORMNetwork.of(Pooled(), SMALL, 10).eval()
     twin = copy.deepcopy(network)
     nn.init.zeros_(twin.head.contract[0].weight)
     assert not torch.equal(twin(images()), network(images()))
@@ -160,6 +171,6 @@ def test_averages_are_copied_apart():
 def test_what_it_cannot_serve_is_said():
     with pytest.raises(UserError, match="norm cannot serve a SmallNetwork as student"):
         NORM.network(materials.SmallNetwork(), materials.SmallNetwork(), materials.CLASSES)
-    network = NORMNetwork(Pooled(), t_channels=64)
+    network = NORMNetwork.of(Pooled(), materials.SmallNetwork(TEACHER), 10)
     with pytest.raises(UserError, match="8 x 8 with the teacher's 4 x 4"):
         method_of(network, materials.TEACHER)

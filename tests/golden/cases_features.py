@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from distiller_zoo.ickd import ICKDLoss
 from distiller_zoo.kd import DistillKL
 from distiller_zoo.mrd import MRDLoss
-from distiller_zoo.norm import NORMHead, NORMLoss, fixed_norm, schedule
+from distiller_zoo.norm import NORMLoss, schedule
 from distiller_zoo.reviewkd import HCLLoss, ReviewKDLoss
 from distiller_zoo.srd import SRDLoss
 from distiller_zoo.srrl import SRRLLoss
 from distiller_zoo.wkd import WKDFeatureLoss, WKDLogitLoss, cka_distance, decay
 from engine.dot import DOT
+from models.many_to_one import NORMHead, fixed_norm
 from tests.golden.cases import Case, gradient_numbers, load_published, make_inputs, measure
 from tests.golden.formula import fill, tensor
 
