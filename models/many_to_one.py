@@ -1,4 +1,4 @@
-"""A student whose last map is widened to copies of a teacher's channels and led back; logits of fixed norm."""
+"""A student whose last map is widened to copies of a teacher's and led back; logits of fixed norm."""
 
 import torch
 from torch import Tensor, nn
