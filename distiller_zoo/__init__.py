@@ -32,6 +32,13 @@ distiller_dict = Registry(
         "irg": "irg:IRG",
         "hkd": "hkd:HKD",
         "ofd": "ofd:OFD",
+        "reviewkd": "reviewkd:ReviewKD",
+        "srrl": "srrl:SRRL",
+        "ickd": "ickd:ICKD",
+        "norm": "norm:NORM",
+        "srd": "srd:SRD",
+        "wkd": "wkd:WKD",
+        "mrd": "mrd:MRD",
     },
 )
 

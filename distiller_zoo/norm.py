@@ -7,13 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.kd import DistillKL
+from distiller_zoo.kd import TEMPERATURE, DistillKL
 from distiller_zoo.maps import precise
 from helper.batch import Batch, Output
 from helper.errors import UserError
 from models.many_to_one import NORMNetwork, fixed_norm, norm_name
 
-TEMPERATURE = 4.0
 RUN = 240  # epochs that the schedule is written for
 SCHEDULE = ((210, 0.1), (180, 0.5), (20, 1.0), (10, 0.5), (0, 0.1))  # (from epoch, factor)
 
