@@ -66,7 +66,7 @@ class OnlineMethod(nn.Module):
         return None
 
     def observe(self, outputs: Sequence[Output]) -> None:
-        """Take what is needed of all students' Outputs beside their logits; called in a step before `targets`."""
+        """Take what is needed of all students' Outputs beside their logits; called before `targets`."""
 
     def targets(self, logits: Sequence[Tensor], batch: Batch) -> list[Tensor | None]:
         """What each student is pulled towards, from all students' detached logits, N tensors (B, C)."""
