@@ -40,7 +40,7 @@ METRICS = [
     "loss_online",
     "seconds",
 ]
-# how version 0.1, whose results have no labels, called its methods in tables; and its two names for one of them
+# how version 0.1, whose results have no labels, called its methods in tables; its two names for one of them
 OLD_LABELS = {"kd": "KD", "fitnet": "FitNet", "rkd": "RKD", "crd": "CRD", "semckd": "SemCKD"}
 ALIASES = {"hint": "fitnet"}
 

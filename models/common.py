@@ -39,6 +39,16 @@ class StagedNetwork(nn.Module):
         preact, maps = map(list, zip(*stages, strict=True))
         return Output(stem, maps, preact, embedding, self.classify(embedding))
 
+    @property
+    def classifier(self) -> nn.Linear:
+        """The linear layer that gives the logits."""
+        layers = [module for module in self.children() if isinstance(module, nn.Linear)]
+        return layers[-1]
+
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        """The batch norms, one per stage, that give the maps before the ReLU, but for a shortcut's part."""
+        return [norm_of(list(stage)[-1]) for stage in self.stages()]
+
     def stem(self, x: Tensor) -> Tensor:
         """The first map (N, C, H, W) of images (N, 3, H, W), after its ReLU."""
         raise NotImplementedError
@@ -90,6 +100,13 @@ def projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequentia
     if stride == 1 and in_channels == out_channels:
         return nn.Sequential()
     return nn.Sequential(conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels))
+
+
+def norm_of(block: nn.Module) -> nn.BatchNorm2d:
+    """The last batch norm on a block's main path; that of a plain sequence is the sequence's last."""
+    norms = {name: module for name, module in block.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    main = [name for name in norms if name.startswith("bn")]
+    return norms[max(main) if main else list(norms)[-1]]
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from helper.errors import UserError
 from models.common import StagedNetwork, conv, depthwise, initialise_classifier, initialise_convolutions
 
 STEM = 32
@@ -82,7 +83,14 @@ class MobileNetV2(StagedNetwork):
         self.conv2 = _conv_norm_relu(in_channels, HEAD, 1)
         self.classifier = nn.Sequential(nn.Linear(HEAD, num_classes))
         initialise_convolutions(self)
-        initialise_classifier(self.classifier[0])
+        initialise_classifier(self.classifier)
+
+    @property
+    def classifier(self) -> nn.Linear:
+        return self._modules["classifier"][0]
+
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        raise UserError("MobileNetV2 has no maps before a ReLU: its stages end without one; use another")
 
     def stem(self, x: Tensor) -> Tensor:
         return self.conv1(x)

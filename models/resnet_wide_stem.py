@@ -4,7 +4,6 @@ He et al., "Deep Residual Learning for Image Recognition", 2016, table 1. https:
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -66,13 +65,14 @@ class Bottleneck(nn.Module):
 
 
 class WideStemResNet(StagedNetwork):
-    """A residual network of four stages; `blocks` says how many blocks of which kind each stage has."""
+    """A residual network of four stages; `blocks` says how many blocks each has.
 
-    def __init__(
-        self, num_classes: int = 100, *, block: Literal["basic", "bottleneck"], blocks: Sequence[int]
-    ):
+    block: 'basic', 'bottleneck', or a class like these two.
+    """
+
+    def __init__(self, num_classes: int = 100, *, block: str | type[nn.Module], blocks: Sequence[int]):
         super().__init__()
-        kind = {"basic": BasicBlock, "bottleneck": Bottleneck}[block]
+        kind = {"basic": BasicBlock, "bottleneck": Bottleneck}.get(block, block)
         self.conv1 = conv(3, STEM, 3)
         self.bn1 = nn.BatchNorm2d(STEM)
         in_channels = STEM

@@ -80,6 +80,10 @@ class WideResNet(StagedNetwork):
         initialise_convolutions(self)
         nn.init.zeros_(self.fc.bias)
 
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        """The next BN after each stage: the stage's own map is the sum in front of it."""
+        return [self.block2.norm, self.block3.norm, self.bn1]
+
     def stem(self, x: Tensor) -> Tensor:
         return self.conv1(x)
 
