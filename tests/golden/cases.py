@@ -1,8 +1,8 @@
 """What the golden entries of all methods have in common: inputs by name, weights by published key, gradients.
 
-`run_case(entry)` runs this project's own code on an entry of `methods_classic.json` or `methods_modern.json` and gives
-its numbers in the entry's own form; `assert_agrees` holds them against the best reference that the entry has. A module
-of `CASE_MODULES` that is not there is passed over.
+`run_case(entry)` runs this project's own code on an entry of `methods_classic.json` or `methods_modern.json`
+and gives its numbers in the entry's own form; `assert_agrees` holds them against the best reference that the
+entry has. A module of `CASE_MODULES` that is not there is passed over.
 """
 
 import importlib
@@ -88,9 +88,9 @@ def load_published(
     """Fill a module with the entry's weights, cast it to `dtype`, set the entry's mode (train unless it says
     eval), and give its parameters by published key.
 
-    own_name: published key -> the module's own, or None for what the module does not have. Shapes may differ where
-    the number of elements agrees (a linear layer for a 1x1 convolution). Raises where the module has a parameter or
-    buffer that nothing fills.
+    own_name: published key -> the module's own, or None for what the module does not have. Shapes may differ
+    where the number of elements agrees (a linear layer for a 1x1 convolution). Raises where the module has a
+    parameter or buffer that nothing fills.
     """
     names = {key: own for key in published_state(entry) if (own := own_name(key)) is not None}
     shapes = {key: value.shape for key, value in module.state_dict().items()}
@@ -114,22 +114,23 @@ def measure(
     tensors: Mapping[str, Tensor],
     parts: Iterable[Tensor] | Mapping[str, Tensor] | None = None,
 ) -> dict:
-    """The entry's numbers of a loss: `loss`, `grad_norms` and `grad_sums` in the order of `wrt`, `param_grads`
-    ({key: [norm, sum]}, None without a gradient) where the entry has them, and the `parts` that are given.
+    """The entry's numbers of a loss: `loss`, `grad_norms` and `grad_sums` in the order of `wrt`,
+    `param_grads` ({key: [norm, sum]}, None without a gradient) where the entry has them, and the `parts` given.
 
     tensors: inputs and parameters by the names that the entry uses.
     """
     wrt, keys = list(entry.get("wrt") or ()), list(entry.get("param_grads") or ())
-    missing = [name for name in (*wrt, *keys) if name not in tensors]
+    missing = [name for name in wrt if name not in tensors]
+    if missing:
+        raise KeyError(f"the entry asks for gradients of {missing}, which the case does not give")
     names = [name for name in (*wrt, *keys) if name in tensors]
     gradients = torch.autograd.grad(loss.sum(), [tensors[name] for name in names], allow_unused=True)
     numbers = {
         name: None if g is None else gradient_numbers(g) for name, g in zip(names, gradients, strict=True)
     }
-    if any(numbers.get(name) is None for name in wrt):
-        raise AssertionError(
-            f"no gradient of {[name for name in wrt if numbers.get(name) is None]}: {missing}"
-        )
+    without = [name for name in wrt if numbers[name] is None]
+    if without:
+        raise AssertionError(f"the loss does not depend on {without}")
     result: dict = {
         "loss": float(loss.detach().sum()),
         "grad_norms": [numbers[name][0] for name in wrt],
@@ -154,9 +155,9 @@ def assert_agrees(
 ) -> None:
     """Hold the numbers of `measure` against an entry's best reference.
 
-    Loss, parts and norms relatively; a probe sum relatively to the larger of itself and its gradient's norm. rounding:
-    names of gradients that are zero in exact arithmetic (biases in front of a batch norm); they have to be small beside
-    the largest gradient.
+    Loss, parts and norms relatively; a probe sum relatively to the larger of itself and its gradient's norm.
+    rounding: names of gradients that are zero in exact arithmetic (biases in front of a batch norm); they have
+    to be small beside the largest gradient.
     """
     best, rounding = reference(entry), set(rounding)
     wrt = list(entry.get("wrt") or ())
