@@ -1,31 +1,36 @@
 """The two shapes of data that every room of the project agrees on."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """A mini-batch on the training device.
-
-    images: (B, 3, H, W) float, normalised; labels: (B,) int64; indices: (B,) int64 into the training set.
-    """
-
     images: Tensor
     labels: Tensor
     indices: Tensor
+    views: Mapping[str, Tensor] = {}
 
 
 class Output(NamedTuple):
-    """What a network says of a batch.
-
-    features: maps (B, C, H, W) after the stem and each stage, and the pooled embedding (B, D) last; logits:
-    (B, C).
-    """
-
-    features: list[Tensor]
+    stem: Tensor
+    maps: list[Tensor]
+    preact: list[Tensor]
+    embedding: Tensor
     logits: Tensor
+    views: Mapping[str, "Output"] = {}
+
+    @property
+    def features(self) -> list[Tensor]:
+        return [self.stem, *self.maps, self.embedding]
 
     def detach(self) -> "Output":
-        """The same values, cut off from the graph of gradients."""
-        return Output([f.detach() for f in self.features], self.logits.detach())
+        return Output(
+            self.stem.detach(),
+            [m.detach() for m in self.maps],
+            [m.detach() for m in self.preact],
+            self.embedding.detach(),
+            self.logits.detach(),
+            {name: view.detach() for name, view in self.views.items()},
+        )
