@@ -2,6 +2,7 @@
 
 from distiller_zoo.base import Distiller, Example
 from distiller_zoo.crd import CRD, CRDLoss
+from distiller_zoo.dkd import DKD, DKDLoss
 from distiller_zoo.fitnet import FitNet, HintLoss
 from distiller_zoo.kd import KD, DistillKL
 from distiller_zoo.rkd import RKD, RKDLoss
@@ -14,10 +15,12 @@ distiller_dict: dict[str, type[Distiller]] = {
     "rkd": RKD,
     "crd": CRD,
     "semckd": SemCKD,
+    "dkd": DKD,
 }
 
 __all__ = [
     "CRDLoss",
+    "DKDLoss",
     "DistillKL",
     "Distiller",
     "Example",

@@ -1,46 +1,112 @@
 """Response knowledge: the teacher's softened probabilities."""
 
-import argparse
+from typing import Annotated, NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distiller_zoo.base import Distiller, Example
+from distiller_zoo.base import Distiller, Example, LossWeights
+from distiller_zoo.divergence import at_least_float32, kl_divergence, teacher_logits
+from distiller_zoo.standardise import standardised
+from helper.arguments import positive_float
 from helper.batch import Batch, Output
+
+TEMPERATURE = 4.0
+
+Temperature = Annotated[
+    float | None,
+    positive_float,
+    "temperature of the logits (default 4; with --logit_stand what was published for the pair of networks)",
+]
+LogitStand = Annotated[
+    bool, "standardise the logits of student and teacher within the distillation term (KD, DKD, MLKD)"
+]
+
+
+class Standardised(NamedTuple):
+    """What was published with standardised logits for a pair of networks."""
+
+    T: float
+    weight: float
+
+
+STANDARDISED_CE = 0.1
+# By (teacher, student): the names of the published logs of "Logit Standardization", 2024.
+STANDARDISED = {
+    ("resnet32x4", "resnet8x4"): Standardised(2.0, 9.0),
+    ("vgg13", "vgg8"): Standardised(3.0, 9.0),
+    ("wrn_40_2", "wrn_40_1"): Standardised(2.0, 9.0),
+    ("wrn_40_2", "wrn_16_2"): Standardised(2.0, 9.0),
+    ("resnet56", "resnet20"): Standardised(2.0, 9.0),
+    ("resnet110", "resnet32"): Standardised(2.0, 9.0),
+    ("resnet110", "resnet20"): Standardised(4.0, 12.0),
+    ("resnet32x4", "ShuffleV2"): Standardised(2.0, 9.0),
+    ("vgg13", "MobileNetV2"): Standardised(3.0, 9.0),
+    ("ResNet50", "MobileNetV2"): Standardised(3.0, 1.0),
+}
+STANDARDISED_ELSEWHERE = Standardised(2.0, 9.0)
 
 
 class DistillKL(nn.Module):
     """T^2 * KL(softmax(z_t / T) || softmax(z_s / T)), batch mean.
 
     Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network", 2015, section 2.
+    https://arxiv.org/abs/1503.02531
 
-    T: temperature, above 0.
+    T: temperature, above 0; standardise: whether both logits are standardised first (see
+    `distiller_zoo.standardise`).
+
+        >>> import torch
+        >>> z_s, z_t = torch.zeros(2, 3), torch.tensor([[4.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> round(DistillKL(T=4.0)(z_s, z_t).item(), 4)
+        0.9863
     """
 
-    def __init__(self, T: float):
+    def __init__(self, T: float, standardise: bool = False):
         super().__init__()
-        self.T = T
+        self.T, self.standardise = T, standardise
 
     def forward(self, z_s: Tensor, z_t: Tensor) -> Tensor:
-        """Loss of the student's logits (B, C) against the teacher's (B, C)."""
-        log_p_s = F.log_softmax(z_s.float() / self.T, dim=1)
-        log_p_t = F.log_softmax(z_t.float() / self.T, dim=1)
-        return F.kl_div(log_p_s, log_p_t, reduction="batchmean", log_target=True) * self.T**2
+        """Scalar loss of the student's logits (B, C) against the teacher's (B, C)."""
+        z_s, z_t = at_least_float32(z_s), teacher_logits(z_t)
+        if self.standardise:
+            z_s, z_t = standardised(z_s), standardised(z_t)
+        return kl_divergence(z_s, z_t, self.T).mean() * self.T**2
 
 
 class KD(Distiller):
     """The student that learns from the teacher's logits alone.
 
     Every student has that term already, weighted by --alpha; so this method adds nothing (weight 0) unless
-    asked to.
+    asked to. With --logit_stand that term is on standardised logits, with the pair's published temperature
+    and weights: `temperature_for`, `weights_for`.
     """
 
-    weight = 0.0
+    label = "KD"
+    weights = LossWeights(1.0, 1.0, 0.0)
     multiplier = 10.0
 
-    def __init__(self, example: Example, args: argparse.Namespace):
-        super().__init__(example, args)
-        self.loss = DistillKL(args.kd_T)
+    def __init__(self, example: Example, *, kd_T: Temperature = None, logit_stand: LogitStand = False):
+        super().__init__(example)
+        self.free_scale = logit_stand
+        self.loss = DistillKL(
+            kd_T or self.temperature_for(example.student_model, example.teacher_model, logit_stand),
+            logit_stand,
+        )
+
+    @classmethod
+    def weights_for(cls, student: str, teacher: str, logit_stand: bool = False) -> LossWeights:
+        """The published weights, for standardised logits those of the pair (unknown pairs: 0.1, 9, 0)."""
+        if not logit_stand:
+            return cls.weights
+        weight = STANDARDISED.get((teacher, student), STANDARDISED_ELSEWHERE).weight
+        return LossWeights(STANDARDISED_CE, weight, 0.0)
+
+    @staticmethod
+    def temperature_for(student: str, teacher: str, logit_stand: bool = False) -> float:
+        """The temperature without --kd_T: 4, for standardised logits the pair's (unknown pairs: 2)."""
+        if not logit_stand:
+            return TEMPERATURE
+        return STANDARDISED.get((teacher, student), STANDARDISED_ELSEWHERE).T
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         return self.loss(student.logits, teacher.logits)

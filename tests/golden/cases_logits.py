@@ -1,0 +1,57 @@
+"""This project's logit methods on golden entries: method name -> function(entry, dtype)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distiller_zoo.dkd import DKDLoss
+from distiller_zoo.kd import DistillKL
+from tests.golden.cases import Case, make_inputs, measure
+
+
+def labels_of(entry: dict) -> Tensor:
+    """The entry's labels (B,)."""
+    return torch.tensor(entry["settings"]["labels"])
+
+
+def is_standardised(entry: dict) -> bool:
+    """Whether the entry was measured on the code of "Logit Standardization"."""
+    settings = entry["settings"]
+    return settings.get("logit_standardisation", "logit-standardization" in entry["source"][0])
+
+
+def ramp(settings: dict) -> float:
+    """The factor of a warm-up whose epochs count from 1."""
+    return min(settings.get("epoch", 1) / settings.get("warmup", 1), 1.0)
+
+
+def with_cross_entropy(entry: dict, inputs: dict[str, Tensor], loss: Tensor) -> dict:
+    """The numbers of ce_weight * CE + loss, or of the loss alone where the entry has no CE."""
+    weight = entry["settings"].get("ce_weight", 0.0)
+    if not weight:
+        return measure(entry, loss, inputs)
+    parts = {"loss_ce": weight * F.cross_entropy(inputs["logits_student"], labels_of(entry)), "loss_kd": loss}
+    result = measure(entry, parts["loss_ce"] + loss, inputs, parts)
+    return result | {key: result["parts"][key] for key in parts if key in entry}
+
+
+def kd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    settings, inputs = entry["settings"], make_inputs(entry, dtype)
+    loss = DistillKL(settings["T"], is_standardised(entry))
+    value = loss(inputs["logits_student"], inputs["logits_teacher"])
+    return with_cross_entropy(entry, inputs, settings.get("kd_weight", 1.0) * value)
+
+
+def dkd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    settings, inputs = entry["settings"], make_inputs(entry, dtype)
+    loss = DKDLoss(settings["alpha"], settings["beta"], settings["T"], is_standardised(entry))
+    logits = inputs["logits_student"], inputs["logits_teacher"]
+    value = loss(*logits, labels_of(entry))
+    result = with_cross_entropy(entry, inputs, ramp(settings) * value)
+    for name, alpha, beta in (("tckd", 1.0, 0.0), ("nckd", 0.0, 1.0)):
+        part = DKDLoss(alpha, beta, settings["T"], is_standardised(entry))
+        result[name] = float(part(*logits, labels_of(entry)).detach())
+    return result
+
+
+CASES: dict[str, Case] = {"kd": kd, "dkd": dkd}
