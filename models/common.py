@@ -21,15 +21,34 @@ class StagedNetwork(nn.Module):
         features: the map (N, C, H, W) after the stem, one per stage, then the embedding (N, D). With `preact`
         the maps of the stages are taken before their last ReLU.
         """
-        x = self.stem(x)
-        features = [x] if is_feat else []
+        out = self.outputs(x)
+        if not is_feat:
+            return out.logits
+        return [out.stem, *(out.preact if preact else out.maps), out.embedding], out.logits
+
+    @property
+    def classifier(self) -> nn.Linear:
+        for name in ("fc", "linear", "classifier"):
+            if name in self._modules:
+                found = self._modules[name]
+                return found[0] if isinstance(found, nn.Sequential) else found
+        raise AttributeError("classifier")
+
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        return [
+            [m for m in nn.ModuleList(stage).modules() if isinstance(m, nn.BatchNorm2d)][-1]
+            for stage in self.stages()
+        ]
+
+    def outputs(self, x: Tensor) -> Output:
+        stem = x = self.stem(x)
+        maps, preact = [], []
         for stage in self.stages():
             before, x = self.through_stage(stage, x)
-            if is_feat:
-                features.append(before if preact else x)
+            maps.append(x)
+            preact.append(before)
         embedding = self.embed(x)
-        logits = self.classify(embedding)
-        return Output([*features, embedding], logits) if is_feat else logits
+        return Output(stem, maps, preact, embedding, self.classify(embedding))
 
     def stem(self, x: Tensor) -> Tensor:
         """The first map (N, C, H, W) of images (N, 3, H, W), after its ReLU."""

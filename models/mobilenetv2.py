@@ -82,7 +82,7 @@ class MobileNetV2(StagedNetwork):
         self.conv2 = _conv_norm_relu(in_channels, HEAD, 1)
         self.classifier = nn.Sequential(nn.Linear(HEAD, num_classes))
         initialise_convolutions(self)
-        initialise_classifier(self.classifier[0])
+        initialise_classifier(self.classifier)
 
     def stem(self, x: Tensor) -> Tensor:
         return self.conv1(x)

@@ -79,13 +79,12 @@ class WideResNet(StagedNetwork):
         initialise_convolutions(self)
         nn.init.zeros_(self.fc.bias)
 
-    def forward(self, x: Tensor, is_feat: bool = False, preact: bool = False) -> Tensor | Output:
-        """As for every network, but the maps are the blocks' sums.
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        return [self.block2.norm, self.block3.norm, self.bn1]
 
-        With `preact`, those of the stages are taken after the next BN.
-        """
-        x = self.conv1(x)
-        features = [x] if is_feat else []
+    def outputs(self, x: Tensor) -> Output:
+        stem = x = self.conv1(x)
+        maps, preact = [], []
         activated = F.relu(self.block1.norm(x), inplace=True)
         for stage, next_norm in (
             (self.block1, self.block2.norm),
@@ -95,11 +94,10 @@ class WideResNet(StagedNetwork):
             x = stage(x, activated)
             normalised = next_norm(x)
             activated = F.relu(normalised)
-            if is_feat:
-                features.append(normalised if preact else x)
+            maps.append(x)
+            preact.append(normalised)
         embedding = self.embed(activated)
-        logits = self.classify(embedding)
-        return Output([*features, embedding], logits) if is_feat else logits
+        return Output(stem, maps, preact, embedding, self.classify(embedding))
 
     def classify(self, embedding: Tensor) -> Tensor:
         return self.fc(embedding)
