@@ -7,6 +7,7 @@ from distiller_zoo.fitnet import FitNet, HintLoss
 from distiller_zoo.kd import KD, DistillKL
 from distiller_zoo.rkd import RKD, RKDLoss
 from distiller_zoo.semckd import SemCKD, SemCKDLoss
+from distiller_zoo.simkd import SimKD, SimKDLoss
 
 distiller_dict: dict[str, type[Distiller]] = {
     "kd": KD,
@@ -16,6 +17,7 @@ distiller_dict: dict[str, type[Distiller]] = {
     "crd": CRD,
     "semckd": SemCKD,
     "dkd": DKD,
+    "simkd": SimKD,
 }
 
 __all__ = [
@@ -27,5 +29,6 @@ __all__ = [
     "HintLoss",
     "RKDLoss",
     "SemCKDLoss",
+    "SimKDLoss",
     "distiller_dict",
 ]

@@ -8,15 +8,17 @@ from functools import partial
 
 from torch import nn
 
+from helper.errors import UserError
 from models.mobilenetv2 import MobileNetV2
 from models.resnet import ResNet
 from models.resnet_wide_stem import BasicBlock, Bottleneck, WideStemResNet
+from models.reused import PREFIX, ReusedClassifier
 from models.shufflenetv1 import ShuffleNetV1
 from models.shufflenetv2 import ShuffleNetV2
 from models.vgg import VGG
 from models.wrn import WideResNet
 
-__all__ = ["model_dict"]
+__all__ = ["build_network", "model_dict"]
 
 _FOUR_TIMES_AS_WIDE = (32, 64, 128, 256)
 
@@ -46,3 +48,19 @@ model_dict: dict[str, Callable[..., nn.Module]] = {
     "ShuffleV1": ShuffleNetV1,
     "ShuffleV2": ShuffleNetV2,
 }
+
+
+def build_network(name: str, num_classes: int = 100) -> nn.Module:
+    """The network of this name, or of 'reused/<student>/<teacher>', with weights as it draws them.
+
+    Raises UserError for an unknown name.
+    """
+    prefix, *pair = name.split("/")
+    names = pair if prefix == PREFIX and len(pair) == 2 else [name]
+    if unknown := [one for one in names if one not in model_dict]:
+        raise UserError(
+            f"unknown network {unknown[0]!r}: the networks are {', '.join(model_dict)} "
+            f"and {PREFIX}/<student>/<teacher> of two of them"
+        )
+    networks = [model_dict[one](num_classes=num_classes) for one in names]
+    return networks[0] if len(networks) == 1 else ReusedClassifier.of(*networks, num_classes)

@@ -10,7 +10,15 @@ ENTRIES = {
     name: entry for name, entry in load_entries("methods_modern.json").items() if entry["method"] in CASES
 }
 RELATIVE = {"ctkd": 1e-3}  # the golden values' own tolerance for the temperature
-OTHER_SCALARS = ("tckd", "nckd", "loss_ce", "loss_kd")
+OTHER_SCALARS = (
+    "tckd",
+    "nckd",
+    "loss_ce",
+    "loss_kd",
+    "logits_probe",
+    "logits_cross_entropy",
+    "eval_logits_probe_after_one_step",
+)
 
 
 @pytest.mark.parametrize("name", ENTRIES)

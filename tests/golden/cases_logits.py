@@ -2,11 +2,14 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from distiller_zoo.dkd import DKDLoss
 from distiller_zoo.kd import DistillKL
-from tests.golden.cases import Case, make_inputs, measure
+from distiller_zoo.simkd import SimKDLoss
+from models.reused import ReusedClassifier
+from tests.golden.cases import Case, load_published, make_inputs, measure
+from tests.golden.formula import fill, tensor
 
 
 def labels_of(entry: dict) -> Tensor:
@@ -54,4 +57,26 @@ def dkd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
     return result
 
 
-CASES: dict[str, Case] = {"kd": kd, "dkd": dkd}
+def probe(value: Tensor) -> float:
+    """The sum of a tensor times the probe of its shape, in float64."""
+    return float((value.detach().double() * tensor("probe", tuple(value.shape)).double()).sum())
+
+
+def simkd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    settings, inputs = entry["settings"], make_inputs(entry, dtype)
+    f_s, f_t = inputs["map_student2"], inputs["map_teacher2"]
+    classifier = fill(nn.Linear(f_t.shape[1], 100)).to(dtype)
+    network = ReusedClassifier(nn.Identity(), classifier, f_s.shape[1], {}, settings["factor"])
+    parameters = load_published(network.transfer, entry, lambda key: key.removeprefix("transfer."), dtype)
+    _, projected = network.project(f_s, f_t.shape[-1])
+    result = measure(entry, SimKDLoss()(projected, f_t), inputs | parameters)
+    logits = classifier(projected.mean(dim=(2, 3)))
+    result["logits_probe"] = probe(logits)
+    result["logits_cross_entropy"] = float(F.cross_entropy(logits, torch.tensor(entry["labels"])).detach())
+    network.transfer.eval()
+    evaluated = classifier(network.project(f_s, f_t.shape[-1])[1].mean(dim=(2, 3)))
+    result["eval_logits_probe_after_one_step"] = probe(evaluated)
+    return result
+
+
+CASES: dict[str, Case] = {"kd": kd, "dkd": dkd, "simkd": simkd}
