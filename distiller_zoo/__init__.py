@@ -5,6 +5,7 @@ from distiller_zoo.crd import CRD, CRDLoss
 from distiller_zoo.dkd import DKD, DKDLoss
 from distiller_zoo.fitnet import FitNet, HintLoss
 from distiller_zoo.kd import KD, DistillKL
+from distiller_zoo.mlkd import MLKD, MLKDLoss
 from distiller_zoo.rkd import RKD, RKDLoss
 from distiller_zoo.semckd import SemCKD, SemCKDLoss
 from distiller_zoo.simkd import SimKD, SimKDLoss
@@ -18,6 +19,7 @@ distiller_dict: dict[str, type[Distiller]] = {
     "semckd": SemCKD,
     "dkd": DKD,
     "simkd": SimKD,
+    "mlkd": MLKD,
 }
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Distiller",
     "Example",
     "HintLoss",
+    "MLKDLoss",
     "RKDLoss",
     "SemCKDLoss",
     "SimKDLoss",

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from distiller_zoo.dkd import DKDLoss
 from distiller_zoo.kd import DistillKL
+from distiller_zoo.mlkd import MLKDLoss, batch_correlation, class_correlation
 from distiller_zoo.simkd import SimKDLoss
 from models.reused import ReusedClassifier
 from tests.golden.cases import Case, load_published, make_inputs, measure
@@ -79,4 +80,21 @@ def simkd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
     return result
 
 
-CASES: dict[str, Case] = {"kd": kd, "dkd": dkd, "simkd": simkd}
+def mlkd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
+    settings, inputs = entry["settings"], make_inputs(entry, dtype)
+    logits = inputs["logits_student"], inputs["logits_teacher"]
+    if "labels" not in settings:
+        of_classes = "class" in entry["note"]
+        return measure(
+            entry, (class_correlation if of_classes else batch_correlation)(*logits, settings["T"]), inputs
+        )
+    strong = inputs["logits_student_strong"], inputs["logits_teacher_strong"]
+    terms = MLKDLoss(settings["T"], is_standardised(entry))(*logits, *strong)
+    labels = labels_of(entry)
+    entropies = F.cross_entropy(logits[0], labels) + F.cross_entropy(strong[0], labels)
+    parts = {"loss_ce": settings["ce_weight"] * entropies}
+    parts |= {f"loss_{name}": settings["kd_weight"] * term for name, term in terms.items()}
+    return measure(entry, sum(parts.values()), inputs, parts)
+
+
+CASES: dict[str, Case] = {"kd": kd, "dkd": dkd, "simkd": simkd, "mlkd": mlkd}
