@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from dataset import dataset_dict, load_dataset
-from helper.checkpoint import load_network, read_checkpoint
-from helper.data import eval_loader
+from dataset.data import add_data_arguments, eval_loader
+from engine.evaluation import Scores, evaluate
+from helper.arguments import Parser
+from helper.checkpoint import read_checkpoint
+from helper.device import add_device_arguments, autocast, full_precision, resolve, resolve_device
 from helper.errors import UserError, run_script
-from helper.evaluation import Scores, evaluate
 from helper.files import check_folder, write_atomically
-from helper.options import Parser, add_data_arguments, add_device_arguments, resolve_device
-from helper.precision import autocast, full_precision, resolve
-from modreduce import load_ensemble
+from models.checkpoint import load_network
+from modreduce.build import load_ensemble
 
 
 def parser() -> Parser:

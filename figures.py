@@ -15,14 +15,15 @@ import numpy as np
 
 from dataset import dataset_dict, load_dataset
 from dataset.base import DataSet
-from helper import figures, plot_style
-from helper.arguments import fraction, non_negative_int, positive_fraction, positive_int
-from helper.checkpoint import load_network
-from helper.data import eval_loader
+from dataset.data import add_data_arguments, eval_loader
+from helper.arguments import Parser, fraction, non_negative_int, positive_fraction, positive_int
+from helper.device import resolve_device
 from helper.errors import UserError, run_script
-from helper.options import Parser, add_data_arguments, resolve_device
-from helper.report_figure import curves_figure
+from models.checkpoint import load_network
 from modreduce.schedule import online_weight
+from reporting import curves
+from reporting import network_plots as figures
+from reporting import style as plot_style
 
 
 def parser() -> Parser:
@@ -107,9 +108,9 @@ def look_at_networks(args: argparse.Namespace) -> list[figures.Seen]:
 def main() -> None:
     args = parser().parse_args()
     if args.kind == "accuracy":
-        figure = curves_figure(args.runs, args.students)
+        figure = curves.curves_figure(args.runs, args.students)
     elif args.kind == "weights":
-        figure = figures.weights_figure(args.run)
+        figure = curves.weights_figure(args.run)
         if figure is None:
             raise UserError(f"{args.run} has no ensemble with weights: give a run with --online wavg or one")
     elif args.kind == "schedule":
@@ -121,7 +122,7 @@ def main() -> None:
         ]
         if args.online_start:
             weights = [args.online_weight * (e >= args.online_start) for e in range(args.epochs)]
-        figure = figures.online_schedule_figure(weights)
+        figure = curves.online_schedule_figure(weights)
     else:
         teacher, *students = look_at_networks(args)
         if args.kind == "tsne":

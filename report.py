@@ -12,11 +12,11 @@ commands of what is missing; all other runs get tables of their own.
 
 from pathlib import Path
 
-from helper import plot_style
+from helper.arguments import Parser
 from helper.errors import UserError, run_script
-from helper.options import Parser
-from helper.report import write_report
-from helper.report_figure import curves_figure
+from reporting import style as plot_style
+from reporting.curves import curves_figure
+from reporting.write import write_report
 
 DEFAULT_FOLDERS = ("save", "results")
 

@@ -11,28 +11,25 @@ The run's folder is save/train_modreduce/<name>; the same command with --resume 
 """
 
 from dataset import dataset_dict
+from dataset.data import add_data_arguments, load_data
 from distiller_zoo import distiller_dict
+from engine.optimizer import add_training_arguments
+from engine.run import finished_already, run_experiment
+from engine.run_folder import RunFolder, add_run_arguments
 from helper.arguments import (
+    Parser,
     fraction,
     non_negative_float,
     non_negative_int,
     positive_float,
     positive_fraction,
 )
-from helper.data import load_data
+from helper.device import prepare_device, resolve_device
 from helper.errors import UserError, run_script
-from helper.experiment import finished_already, prepare_device, run_experiment, table
-from helper.options import (
-    Parser,
-    add_data_arguments,
-    add_run_arguments,
-    add_teacher_arguments,
-    add_training_arguments,
-    resolve_device,
-)
-from helper.run import RunFolder
+from helper.results import table
 from modreduce import ensemble_dict
-from modreduce.build import build_group, load_teacher, plan_students
+from modreduce.build import add_teacher_arguments, build_group, plan_students
+from modreduce.teacher import load_teacher
 
 
 def parser() -> Parser:

@@ -9,21 +9,19 @@ The run's folder is save/train_student/<name>; the same command with --resume go
 """
 
 from dataset import dataset_dict
+from dataset.data import add_data_arguments, load_data
 from distiller_zoo import distiller_dict
-from helper.data import load_data
+from engine.optimizer import add_training_arguments
+from engine.run import finished_already, run_experiment
+from engine.run_folder import RunFolder, add_run_arguments
+from helper.arguments import Parser
+from helper.device import prepare_device, resolve_device
 from helper.errors import UserError, run_script
-from helper.experiment import finished_already, prepare_device, run_experiment, table
-from helper.options import (
-    Parser,
-    add_data_arguments,
-    add_run_arguments,
-    add_teacher_arguments,
-    add_training_arguments,
-    resolve_device,
-)
-from helper.run import RunFolder
-from modreduce.build import StudentPlan, build_group, check_model, load_teacher
+from helper.results import table
+from models.checkpoint import check_model
+from modreduce.build import StudentPlan, add_teacher_arguments, build_group
 from modreduce.student import LossWeights
+from modreduce.teacher import load_teacher
 
 
 def parser() -> Parser:

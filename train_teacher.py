@@ -12,19 +12,17 @@ goes on where it was stopped.
 from pathlib import Path
 
 from dataset import dataset_dict
-from helper.data import load_data
+from dataset.data import add_data_arguments, load_data
+from engine.optimizer import add_training_arguments
+from engine.run import finished_already, run_experiment
+from engine.run_folder import RunFolder, add_run_arguments
+from helper.arguments import Parser
+from helper.device import prepare_device, resolve_device
 from helper.errors import run_script
-from helper.experiment import finished_already, prepare_device, run_experiment, table, teacher_copy_path
 from helper.files import check_folder, keep_as
-from helper.options import (
-    Parser,
-    add_data_arguments,
-    add_run_arguments,
-    add_training_arguments,
-    resolve_device,
-)
-from helper.run import RunFolder
-from modreduce.build import StudentPlan, build_group, check_model
+from helper.results import table
+from models.checkpoint import check_model, teacher_copy_path
+from modreduce.build import StudentPlan, build_group
 from modreduce.student import LossWeights
 
 

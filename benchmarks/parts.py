@@ -13,14 +13,15 @@ from torch import Tensor
 import train_modreduce
 from benchmarks.literal import ContrastiveImages, LiteralStep, loader
 from dataset.base import DataSet
+from dataset.data import Data, train_loader
+from engine.optimizer import make_optimizer
+from engine.step import GraphedStep, Step
 from helper.checkpoint import write_checkpoint
-from helper.data import Data, train_loader
-from helper.optimizer import make_optimizer
-from helper.precision import autocast, resolve
-from helper.published import Experiment
-from helper.step import GraphedStep, Step
+from helper.device import autocast, resolve
 from models import model_dict
-from modreduce.build import build_group, load_teacher, plan_students
+from modreduce.build import build_group, plan_students
+from modreduce.teacher import load_teacher
+from reporting.published import Experiment
 
 BATCH, NEGATIVES, WORKERS = 64, 16384, 2
 METHODS = ("kd", "crd", "semckd")

@@ -26,15 +26,15 @@ from tqdm import tqdm
 
 from benchmarks.parts import BATCH, METHODS, NEGATIVES, Ours
 from benchmarks.step import conditions, synthetic_data, write_report
-from benchmarks.timing import alternate, medians, peak_memory
 from crd.negatives import DrawnNegatives, NegativeSampler
 from distiller_zoo import CRDLoss
+from helper.arguments import Parser
+from helper.device import add_device_arguments, resolve, resolve_device
 from helper.errors import UserError, run_script
-from helper.options import Parser, add_device_arguments, resolve_device
-from helper.plot_style import BLUE, GREEN, INK, VERMILION, axes, check_suffix, figure, key, paler, save
-from helper.precision import resolve
-from helper.published import EXPERIMENTS
-from helper.report_runs import read_json
+from helper.results import read_json
+from helper.timing import alternate, medians, peak_memory
+from reporting.published import EXPERIMENTS
+from reporting.style import BLUE, GREEN, INK, VERMILION, axes, check_suffix, figure, key, paler, save
 
 IMAGES, PER_CLASS, FEATURES = 50_000, 500, 128
 SWEEPS = {

@@ -22,14 +22,14 @@ import torch
 from torch.profiler import profile
 
 from benchmarks.parts import DATA_BATCHES, Literal, Ours
-from benchmarks.timing import alternate, count_flops, matmul_rate, medians, peak_memory
 from dataset import load_dataset
 from dataset.base import DataSet
+from helper.arguments import Parser
+from helper.device import add_device_arguments, device_name, resolve, resolve_device
 from helper.errors import UserError, run_script
-from helper.options import Parser, add_device_arguments, resolve_device
-from helper.precision import resolve
-from helper.published import EXPERIMENTS
-from helper.run import device_name, git_commit, versions
+from helper.provenance import git_commit, versions
+from helper.timing import alternate, count_flops, matmul_rate, medians, peak_memory
+from reporting.published import EXPERIMENTS
 
 PARTS = (
     ("data", "a batch, without negatives"),

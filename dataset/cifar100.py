@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.archive import read_arrays
 from dataset.base import DataSet
+from dataset.npz import read_arrays
 from helper.errors import UserError, one_line
 
 MEAN = (0.5071, 0.4867, 0.4408)

@@ -1,10 +1,15 @@
 """A user's own data: four arrays in one .npz file."""
 
+import zipfile
 from pathlib import Path
 
-from dataset.archive import WRITING, read_arrays
-from dataset.base import DataSet, channel_statistics, check_arrays
-from helper.errors import UserError
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from dataset.base import ARRAY_NAMES, DataSet, channel_statistics, check_arrays
+from helper.errors import UserError, one_line
+
+WRITING = "np.savez(path, train_images=..., train_labels=..., test_images=..., test_labels=...)"
 
 FILE = "dataset.npz"
 
@@ -26,3 +31,32 @@ def load_npz(folder: Path) -> DataSet:
     mean, std = channel_statistics(arrays["train_images"])
     classes = 1 + int(max(arrays["train_labels"].max(), arrays["test_labels"].max()))
     return DataSet("npz", **arrays, num_classes=classes, mean=mean, std=std)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays train_images, train_labels, test_images and test_labels of an .npz file.
+
+    Nothing in the file is executed: arrays of Python objects are refused. Raises UserError if the file is
+    damaged, truncated, not an .npz file, or lacks an array.
+    """
+    # A damaged archive fails in zipfile, in zlib or in the parser of the arrays' headers, each with errors
+    # of its own: whatever goes wrong while reading means the same to the user.
+    try:
+        content = np.load(path, allow_pickle=False) if zipfile.is_zipfile(path) else None
+        if not isinstance(content, NpzFile):
+            raise ValueError("it is cut off, or no .npz archive")
+        with content:
+            names = set(content.files)
+            arrays = {name: content[name] for name in ARRAY_NAMES if name in names}
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read ({one_line(error) or type(error).__name__}): allowed is an undamaged "
+            f".npz file of plain arrays; copy it again, or write it with {WRITING}"
+        ) from error
+    missing = [name for name in ARRAY_NAMES if name not in names]
+    if missing:
+        raise UserError(
+            f"{path} lacks {', '.join(missing)} (found: {', '.join(sorted(names)) or 'nothing'}): write it "
+            f"with {WRITING}"
+        )
+    return arrays

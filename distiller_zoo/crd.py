@@ -14,8 +14,8 @@ from crd.negatives import GivenNegatives, Negatives, NegativeSampler, SameClassS
 from distiller_zoo.base import Distiller, Example
 from helper.arguments import fraction, positive_float, positive_int
 from helper.batch import Batch, Output
+from helper.device import full_precision
 from helper.errors import UserError
-from helper.precision import full_precision
 from helper.randomness import derive_seed, generator
 
 PUBLISHED_NEGATIVES = 16384

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from distiller_zoo.base import Distiller, Example
 from helper.arguments import positive_int
 from helper.batch import Batch, Output
+from helper.device import full_precision
 from helper.errors import UserError
-from helper.precision import full_precision
 
 
 class HintLoss(nn.Module):

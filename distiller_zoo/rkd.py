@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from distiller_zoo.base import Distiller, Example
 from helper.arguments import non_negative_float
 from helper.batch import Batch, Output
+from helper.device import full_precision
 from helper.errors import UserError
-from helper.precision import full_precision
 
 EPSILON = 1e-12
 

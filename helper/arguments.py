@@ -1,66 +1,139 @@
-"""Types of flags: each turns a word into a number, or says in one line what is allowed."""
+"""Types of flags, and the parser that makes flags of a constructor's parameters."""
 
 import argparse
 import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from helper.errors import UserError
+from helper.signature import Parameter, parameters_of
 
 LARGEST_INT = 2**31 - 1
+LONGEST_TRIAL_NAME = 60
+# the published teachers' files carry their settings as one, which only holds values
+SETTINGS_OF_PUBLISHED_FILES = argparse.Namespace
 
 
-def _number(text: str, kind: type, allowed: str) -> float:
+def _number(kind: type, allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """The type of a flag that takes a number; `allowed` says in words for which numbers `fits` is true."""
+
+    def check(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if kind is int and value > LARGEST_INT:
+            raise argparse.ArgumentTypeError(f"{text[:20]} is too large: at most {LARGEST_INT} is allowed")
+        if not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f"{value:g} is not {allowed}")
+        return value
+
+    check.__doc__ = f"{allowed[0].upper()}{allowed[1:]}."
+    return check
+
+
+positive_int = _number(int, "a whole number from 1", lambda value: value >= 1)
+non_negative_int = _number(int, "a whole number from 0", lambda value: value >= 0)
+positive_float = _number(float, "a number above 0", lambda value: value > 0)
+non_negative_float = _number(float, "a number from 0", lambda value: value >= 0)
+positive_fraction = _number(float, "a number above 0 and below 1", lambda value: 0 < value < 1)
+fraction = _number(float, "a number from 0 to below 1", lambda value: 0 <= value < 1)
+
+
+def path(text: str) -> Path:
+    """A path; `~` is the home folder, also after an equals sign, where the shell leaves it as it is."""
     try:
-        value = kind(text)
+        return Path(text).expanduser()
+    except RuntimeError:  # a user without a home
+        return Path(text)
+
+
+def file_name(text: str) -> str:
+    """A word that can stand in a folder's name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text) or len(text) > LONGEST_TRIAL_NAME:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} cannot be part of a folder's name: use letters, digits, '_', '-', '.', "
+            f"at most {LONGEST_TRIAL_NAME}"
+        )
+    return text
+
+
+def epoch_list(text: str) -> list[int]:
+    """Epochs like 150,180,210, in growing order."""
+    try:
+        epochs = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        value = math.nan
-    if kind is int and value > LARGEST_INT:
-        raise argparse.ArgumentTypeError(f"{text[:20]} is too large: at most {LARGEST_INT} is allowed")
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
-    return value
+        epochs = [0]
+    if any(epoch < 1 for epoch in epochs) or epochs != sorted(set(epochs)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of growing epochs from 1, like 150,180,210")
+    return epochs
 
 
-def positive_int(text: str) -> int:
-    """A whole number from 1."""
-    value = _number(text, int, "a whole number from 1")
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a whole number from 1")
-    return value
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with the script's docstring as its help.
+
+    `add_flags` makes the flags of records, methods and ensembles from the parameters of their constructors; `owners`
+    remembers for each such flag whose it is.
+    """
+
+    def __init__(self, description: str | None):
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+        self.owners: dict[str, list[str]] = {}
+        self._known: dict[str, Parameter] = {}
+
+    def error(self, message: str):
+        """Raise UserError instead of printing the usage."""
+        raise UserError(f"{message} (see {Path(sys.argv[0]).name} --help)")
+
+    def add_flags(
+        self, owner: str | type, title: str, name: str | None = None, without: tuple[str, ...] = ()
+    ) -> None:
+        """A flag for each keyword-only parameter of a constructor, in the help's group of that title.
+
+        owner: a class, or "module:Class", whose source is then read without importing it; name: remembered as the
+        owner of the flags. A parameter is `Annotated[type, check, "help"]`, with a tuple of words as `check` for a
+        choice, `Annotated[bool, "help"]` for a switch, and a dict of further words for argparse at the end if need be.
+        Owners may share a flag. Raises ValueError where they differ about its check or its default.
+        """
+        group = self.add_argument_group(title)
+        for flag in parameters_of(owner, vars(sys.modules[__name__])):
+            if flag.name in without:
+                continue
+            if name is not None:
+                self.owners.setdefault(flag.name, []).append(name)
+            known = self._known.setdefault(flag.name, flag)
+            if known is not flag:
+                if (known.check, known.default) != (flag.check, flag.default):
+                    raise ValueError(f"{owner}: --{flag.name} differs from another owner's flag of that name")
+                continue
+            self._add(group, flag)
+
+    def _add(self, group: argparse._ArgumentGroup, flag: Parameter) -> None:
+        settings: dict[str, Any] = {"default": flag.default, "help": flag.text, **flag.more}
+        if flag.check is bool:
+            settings["action"] = "store_true"
+        elif isinstance(flag.check, tuple):
+            settings["choices"] = flag.check
+        else:
+            settings["type"] = flag.check
+        shown = flag.default is not None and flag.check is not bool and "default" not in flag.text
+        if shown:
+            settings["help"] += f" (default {flag.default})"
+        settings["help"] = settings["help"].replace("%", "%%")
+        group.add_argument(*settings.pop("names", (f"--{flag.name}",)), **settings)
+
+    def changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The flags whose values differ from their defaults."""
+        return {name: value for name, value in values.items() if value != self.get_default(name)}
 
 
-def non_negative_int(text: str) -> int:
-    """A whole number from 0."""
-    value = _number(text, int, "a whole number from 0")
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is not a whole number from 0")
-    return value
-
-
-def positive_float(text: str) -> float:
-    """A number above 0."""
-    value = _number(text, float, "a number above 0")
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{value:g} is not a number above 0")
-    return value
-
-
-def non_negative_float(text: str) -> float:
-    """A number from 0."""
-    value = _number(text, float, "a number from 0")
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value:g} is not a number from 0")
-    return value
-
-
-def positive_fraction(text: str) -> float:
-    """A number above 0 and below 1."""
-    value = _number(text, float, "a number above 0 and below 1")
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{value:g} is not a number above 0 and below 1")
-    return value
-
-
-def fraction(text: str) -> float:
-    """A number from 0 up to, but not including, 1."""
-    value = _number(text, float, "a number from 0 to below 1")
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{value:g} is not a number from 0 to below 1")
-    return value
+def options_of(owner: str | type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the flags say of the keyword-only parameters of a constructor."""
+    return {flag.name: values[flag.name] for flag in parameters_of(owner, globals()) if flag.name in values}

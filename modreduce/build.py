@@ -3,31 +3,27 @@
 import argparse
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
+from dataset.data import Data
 from distiller_zoo import distiller_dict
 from distiller_zoo.base import Example
+from engine.optimizer import learning_rate_of
+from helper.arguments import Parser, non_negative_float, positive_float
 from helper.batch import Output
-from helper.checkpoint import digest, load_network
-from helper.data import Data
 from helper.errors import UserError
-from helper.options import learning_rate_of
 from helper.randomness import derive_seed
 from models import model_dict
+from models.checkpoint import check_model
 from modreduce import ensemble_dict
+from modreduce.fused import FusedEnsemble
 from modreduce.group import Group
-from modreduce.student import LossWeights, Student, Teacher
+from modreduce.student import LossWeights, Student
+from modreduce.teacher import Teacher
 
 EXAMPLE_IMAGES = 2
-
-
-def load_teacher(args: argparse.Namespace, num_classes: int) -> tuple[Teacher, str]:
-    """The frozen network of --path_t, and the SHA-256 of its weights."""
-    if args.model_t is not None:
-        check_model("--model_t", args.model_t)
-    network, name, content = load_network(args.path_t, num_classes, args.model_t)
-    return Teacher(network, name), digest(content["model"])
 
 
 @dataclass(frozen=True)
@@ -123,13 +119,6 @@ def build_group(
     return group.to(device)
 
 
-def check_model(flag: str, name: str) -> str:
-    """The name, if there is such a network; else UserError lists those there are."""
-    if name not in model_dict:
-        raise UserError(f"{flag} {name} is unknown; the networks are {', '.join(model_dict)}")
-    return name
-
-
 def _student(
     plan: StudentPlan, teacher: Teacher | None, data: Data, args: argparse.Namespace, device: torch.device
 ) -> Student:
@@ -176,3 +165,51 @@ def _example(
         num_classes=data.num_classes,
         seed=derive_seed(args.seed, "method", name),
     )
+
+
+def add_teacher_arguments(parser: Parser, many_students: bool = False) -> None:
+    """The teacher, and the weights of the losses; with many students beta may be one number per student."""
+    group = parser.add_argument_group("distillation")
+    group.add_argument("--path_t", type=Path, required=True, help="the teacher's checkpoint")
+    group.add_argument("--model_t", help="its network, where the checkpoint does not say")
+    group.add_argument(
+        "-r", "--gamma", type=non_negative_float, default=1.0, help="weight of cross-entropy (default 1)"
+    )
+    group.add_argument("-a", "--alpha", type=non_negative_float, default=1.0, help="weight of KD (default 1)")
+    group.add_argument(
+        "-b",
+        "--beta",
+        type=non_negative_float,
+        nargs="+" if many_students else None,
+        help="weight of the method (default: the method's own)",
+    )
+    group.add_argument("--kd_T", type=positive_float, default=4.0, help="temperature of KD (default 4)")
+
+
+def load_ensemble(content: dict, where: str, students: int, num_classes: int) -> FusedEnsemble:
+    """The ensemble of a run's ensemble_last.pth; UserError if it is none, or of other students or classes."""
+    kind = ensemble_dict.get(str(content.get("online")))
+    whole = content.keys() >= {"students", "num_classes", "state"}
+    if kind is None or not issubclass(kind, FusedEnsemble) or not whole:
+        raise UserError(
+            f"{where} holds no ensemble that can fuse networks (its method: {content.get('online')}): give "
+            "a run's ensemble_last.pth, or leave --ensemble out to fuse by the mean"
+        )
+    names, classes = content["students"], content["num_classes"]
+    if len(names) != students or classes != num_classes:
+        raise UserError(
+            f"{where} fuses {len(names)} students ({', '.join(names)}) of {classes} classes: give "
+            "--path these "
+            f"{len(names)}, in this order, and a data set of {classes} classes (given: {students}, "
+            f"{num_classes})"
+        )
+    settings = argparse.Namespace(kd_T=1.0, online_start=0, online_weight=0.0, online_weight_start=1.0)
+    ensemble = kind([None] * students, num_classes, settings)
+    try:
+        ensemble.load_state_dict(content["state"])
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{where} holds weights that do not fit {kind.name} with {students} students and {num_classes} "
+            "classes: give a run's own ensemble_last.pth"
+        ) from error
+    return ensemble.eval()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from distiller_zoo import DistillKL
 from helper.batch import Batch
-from helper.precision import full_precision
+from helper.device import full_precision
 from modreduce.online import OnlineMethod
 from modreduce.schedule import online_weight
 from modreduce.student import Student

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.task import TERMS, Entry, Task
 from helper.batch import Batch, Output
-from helper.precision import autocast
+from helper.device import autocast
 from helper.randomness import derive_seed
-from helper.task import TERMS, Entry, Task
 from modreduce.online import OnlineMethod
-from modreduce.student import Student, Teacher
+from modreduce.student import Student
+from modreduce.teacher import Teacher
 
 
 class Group(Task):
@@ -71,7 +72,7 @@ class Group(Task):
         return self.online.begin_epoch(epoch, epochs)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Total loss of the step, and what is logged: the terms of helper.task.TERMS, (N, len(TERMS)),
+        """Total loss of the step, and what is logged: the terms of engine.task.TERMS, (N, len(TERMS)),
         detached.
         """
         with autocast(self.device, self.precision):

@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo import Distiller, DistillKL
 from helper.batch import Batch, Output
-from helper.precision import full_precision
+from helper.device import full_precision
 
 
 class LossWeights(NamedTuple):
@@ -19,22 +18,6 @@ class LossWeights(NamedTuple):
     gamma: float = 1.0
     alpha: float = 1.0
     beta: float = 0.0
-
-
-class Teacher:
-    """A frozen network that gives its Output once per step, for all students.
-
-    It is no module on purpose: its weights are not part of what a run trains and saves.
-    """
-
-    def __init__(self, network: nn.Module, name: str):
-        self.network = network.eval().requires_grad_(False)
-        self.name = name
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Output:
-        """Output for images (B, 3, H, W)."""
-        return Output(*self.network(images, is_feat=True))
 
 
 class Student(nn.Module):

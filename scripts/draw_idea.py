@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from helper import plot_style as style
 from helper.errors import run_script
+from reporting import style
 
 STUDENTS = (
     ("KD", "responses", "the teacher's\nsoft answers", style.BLUE),

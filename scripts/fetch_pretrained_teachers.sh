@@ -6,4 +6,4 @@
 set -eu
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 if [ -x .venv/bin/python ]; then python=.venv/bin/python; else python=python3; fi
-exec "$python" -m helper.fetch "$@"
+exec "$python" -m scripts.fetch_teachers "$@"

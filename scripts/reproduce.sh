@@ -8,4 +8,4 @@ set -eu
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 [ -x "$python" ] || python=python3
-exec "$python" -m helper.reproduce "$@"
+exec "$python" -m scripts.reproduce "$@"

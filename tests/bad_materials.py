@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from engine.run_folder import STATE_ENTRIES
 from helper.checkpoint import write_checkpoint
-from helper.run import STATE_ENTRIES
 from models import model_dict
 
 RUN = "save/train_student/S_resnet8_T_resnet8_npz_kd_trial_{}"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset.archive import read_arrays
 from dataset.cifar100 import ARCHIVE, verified
+from dataset.npz import read_arrays
 from helper.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent

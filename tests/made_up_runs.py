@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from helper import report_runs, report_table
+from reporting import runs as report_runs
+from reporting import tables as report_table
 
 DEFAULTS = {"batch_size": 64, "train_size": None, "val_split": 0.0, "nce_k": 16384, "learning_rate": None}
 

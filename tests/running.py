@@ -153,7 +153,7 @@ def die_at(call: int, seed: int, note: str | None = None) -> None:
 
 def at_step(step: int, action: Callable[[], None]) -> None:
     """Hook: do something in the middle of the given step of training, counted from 1 through all epochs."""
-    from helper.step import Step
+    from engine.step import Step
 
     original, count = Step.__call__, 0
 

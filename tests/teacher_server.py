@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from helper import fetch
 from models import model_dict
+from scripts import fetch_teachers as fetch
 
 DATE = "Wed, 21 Oct 2020 07:28:00 GMT"
 CUT = 1_000_000

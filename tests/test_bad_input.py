@@ -19,11 +19,11 @@ import pytest
 
 from dataset import dataset_dict
 from distiller_zoo import distiller_dict
+from helper.device import PRECISIONS
 from helper.errors import run_script
-from helper.fetch import TEACHERS
-from helper.precision import PRECISIONS
 from models import model_dict
 from modreduce import ensemble_dict
+from scripts.fetch_teachers import TEACHERS
 from tests import bad_materials
 from tests.bad_cases import CASES, RUN, USUAL
 
@@ -111,7 +111,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(command, line, folder, mon
         ("train_student --model_t resnet9", list(model_dict)),
         ("train_modreduce --online mean", list(ensemble_dict)),
         ("train_modreduce --distill kd abc", list(distiller_dict)),
-        ("helper.fetch resnet57", list(TEACHERS)),
+        ("scripts.fetch_teachers resnet57", list(TEACHERS)),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(command, names, folder, monkeypatch, capfd):

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from dataset import load_dataset
-from dataset.archive import read_arrays
 from dataset.base import DataSet, channel_statistics
 from dataset.cifar100 import verified
+from dataset.npz import read_arrays
 from helper.errors import UserError
 from tests.test_dataset import small_arrays
 

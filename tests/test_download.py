@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helper import download
+from scripts import download
 from tests.teacher_server import (
     CUT,
     file,

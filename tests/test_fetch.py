@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from helper import fetch
 from helper.errors import UserError, run_script
+from scripts import fetch_teachers as fetch
 from tests.teacher_server import (
     CUT,
     file,

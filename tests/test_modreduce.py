@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from dataset.data import Data
 from distiller_zoo import DistillKL, distiller_dict
+from engine.optimizer import decayed_rate, make_optimizer
+from engine.step import Step
+from engine.task import TERMS
 from helper.batch import Batch
-from helper.data import Data
 from helper.errors import UserError
-from helper.optimizer import decayed_rate, make_optimizer
-from helper.step import Step
-from helper.task import TERMS
 from models import model_dict
 from modreduce import LossWeights, Teacher, ensemble_dict
 from modreduce.build import StudentPlan, build_group, plan_students, student_names

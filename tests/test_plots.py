@@ -9,11 +9,13 @@ import matplotlib
 import numpy as np
 import pytest
 
-from helper import figures, plot_style, plots
 from helper.errors import UserError
-from helper.figures import Seen
-from helper.report_figure import curves_figure, short_names
 from modreduce.schedule import online_weight
+from reporting import network_plots as figures
+from reporting import run_plots as plots
+from reporting import style as plot_style
+from reporting.curves import curves_figure, online_schedule_figure, short_names
+from reporting.network_plots import Seen
 
 NAMES = ("kd", "crd", "semckd")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -119,7 +121,7 @@ def test_final_accuracies_come_from_the_results_else_from_the_rows():
 
 def test_the_schedule_is_drawn_as_steps_of_the_formula():
     weights = [online_weight(epoch, 240) for epoch in range(240)]
-    figure = figures.online_schedule_figure(weights)
+    figure = online_schedule_figure(weights)
     values, edges, _ = figure.axes[0].patches[-1].get_data()
     assert values[0] == pytest.approx(0.01 * 70 ** (1 / 24)) and values[-1] == pytest.approx(0.7)
     assert len(set(values.round(12))) == 24 and len(edges) == 241

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from crd.bank import Bank
 from dataset.loader import TrainLoader
+from engine.run_folder import LONGEST_NAME, file_name, short_enough
 from helper import arguments
+from helper.arguments import epoch_list
 from helper.checkpoint import read_checkpoint, write_checkpoint
 from helper.errors import UserError
-from helper.options import epoch_list, file_name
-from helper.run import LONGEST_NAME, short_enough
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 WORDS = st.one_of(

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from helper import report_fifteen, report_runs, report_table
-from helper.published import EXPERIMENTS, MEASURED_ORDER, by_number
-from helper.report import BEGIN, END, write_report
-from helper.report_fifteen import CONTROL
-from helper.report_lines import key_of
+from reporting import fifteen as report_fifteen
+from reporting import runs as report_runs
+from reporting import tables as report_table
+from reporting.fifteen import CONTROL
+from reporting.published import EXPERIMENTS, MEASURED_ORDER, by_number
+from reporting.rows import key_of
+from reporting.write import BEGIN, END, write_report
 from tests.made_up_runs import Runs
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from helper import report_runs
 from helper.errors import UserError, run_script
-from helper.report import write_report
+from reporting import runs as report_runs
+from reporting.write import write_report
 from tests.made_up_runs import Runs
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from helper import reproduce
 from helper.errors import Interrupted, UserError
-from helper.published import MEASURED_ORDER, by_number
-from helper.report_runs import find_runs
-from helper.reproduce_plan import Settings, finished_run, plan, read_extra
-from helper.reproduce_pool import Pool, clock
+from reporting.published import MEASURED_ORDER, by_number
+from reporting.runs import find_runs
+from scripts import reproduce
+from scripts.reproduce_plan import Settings, finished_run, plan, read_extra
+from scripts.reproduce_pool import Pool, clock
 
 # stands in for the training scripts: writes what they would, fails for the model named in FAIL
 STUB = """

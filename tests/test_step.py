@@ -13,10 +13,10 @@ import train_modreduce
 import train_teacher
 from benchmarks.literal import LiteralStep, Sample
 from benchmarks.literal_losses import Contrast, CrossLayerAttention
+from engine.optimizer import make_optimizer
+from engine.step import Step
+from engine.task import TERMS
 from helper.checkpoint import read_checkpoint
-from helper.optimizer import make_optimizer
-from helper.step import Step
-from helper.task import TERMS
 from models import model_dict
 from modreduce import Student
 from modreduce.schedule import online_weight

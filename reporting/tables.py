@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from helper.published import Experiment
-from helper.report_lines import ONLINE_FLAGS, OWNERS, STANDARD_GROUP, Key, Row, key_of, lines_of
-from helper.report_runs import Run
+from reporting.published import Experiment
+from reporting.rows import ONLINE_FLAGS, OWNERS, STANDARD_GROUP, Key, Row, key_of, lines_of
+from reporting.runs import Run
 
 METHODS = ("kd", "fitnet", "rkd", "crd", "semckd")
 ORDER = ("alone", "offline", "single", "control", "student", "ensemble", "best")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from helper.errors import Interrupted
-from helper.reproduce_plan import Job
+from scripts.reproduce_plan import Job
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EPOCH = re.compile(rb"^epoch (\d+)/(\d+) ", re.MULTILINE)

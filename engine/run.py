@@ -3,42 +3,24 @@
 import argparse
 import io
 import json
-import os
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from dataset.data import Data, eval_loaders, train_loader
 from dataset.loader import EvalLoader
-from helper.data import Data, eval_loaders, train_loader
-from helper.errors import UserError
-from helper.evaluation import evaluate
-from helper.loop import Progress, Trainer
-from helper.optimizer import make_optimizer
-from helper.plots import plot_run
-from helper.precision import resolve
-from helper.run import RunFolder, device_name, settings_of, versions
-from helper.step import GraphedStep, Step
-from helper.task import Entry, Task
-
-
-def prepare_device(args: argparse.Namespace, device: torch.device) -> str:
-    """Set what the device needs for speed or for sameness; returns the precision that `--precision` means
-    there.
-    """
-    if args.cuda_graph and device.type != "cuda":
-        raise UserError("--cuda_graph needs --device cuda: leave it out on a CPU")
-    if args.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its bits
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    elif device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cuda.matmul.allow_tf32 = args.precision != "fp32"
-        torch.backends.cudnn.allow_tf32 = args.precision != "fp32"
-    return resolve(args.precision, device)
+from engine.evaluation import evaluate
+from engine.optimizer import make_optimizer
+from engine.run_folder import RunFolder, settings_of
+from engine.step import GraphedStep, Step
+from engine.task import Entry, Task
+from engine.trainer import Progress, Trainer
+from helper.device import device_name
+from helper.provenance import versions
+from helper.results import table
+from reporting.run_plots import plot_run
 
 
 def finished_already(run: RunFolder) -> bool:
@@ -177,24 +159,3 @@ def _summary(network: nn.Module, data: Data) -> str:
         table = summary(network, (3, size, size), verbose=0, device=device)
         network.train(training)
     return str(table)
-
-
-def teacher_copy_path(save_folder: Path, model: str, dataset: str, epochs: int) -> Path:
-    """Where `train_teacher.py` leaves a teacher for the scripts that use it: the published layout."""
-    kind = "vanilla" if dataset == "cifar100" else dataset
-    return save_folder / "models" / f"{model}_{kind}" / f"ckpt_epoch_{epochs}.pth"
-
-
-def table(results: dict[str, Any]) -> str:
-    """The accuracies of a run as a small table: teacher, each student, the ensemble."""
-    lines = [f"{'':<10} {'network':<14} {'last epoch':>11} {'best epoch':>11}"]
-    if results["teacher"]:
-        teacher = results["teacher"]
-        lines.append(f"{'teacher':<10} {teacher['model']:<14} {teacher['test_acc']:>9.2f} %")
-    rows = [(s["name"], s["model"], s) for s in results["students"]]
-    if results["ensemble"]:
-        rows.append(("ensemble", results["ensemble"]["online"], results["ensemble"]))
-    for name, model, scores in rows:
-        last, best = scores["test_acc_last"], scores["test_acc_best"]
-        lines.append(f"{name:<10} {model:<14} {last:>9.2f} % {best:>9.2f} %")
-    return "\n".join(lines)

@@ -7,39 +7,20 @@ import hashlib
 import io
 import json
 import os
-import platform
-import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from helper.arguments import Parser, file_name, non_negative_int
 from helper.checkpoint import read_checkpoint, write_checkpoint
+from helper.device import add_device_arguments, device_name
 from helper.errors import UserError, one_line
 from helper.files import check_folder, keep_as, remove_leftovers, write_atomically
+from helper.provenance import git_commit, versions
+from helper.results import METRICS
 
-PROJECT_VERSION = "0.1.0"
-METRICS = [
-    "epoch",
-    "student",
-    "train_loss",
-    "train_acc",
-    "test_loss",
-    "test_acc",
-    "test_acc_top5",
-    "val_loss",
-    "val_acc",
-    "learning_rate",
-    "online_weight",
-    "ensemble_weight",
-    "loss_ce",
-    "loss_kd",
-    "loss_method",
-    "loss_online",
-    "seconds",
-]
 # settings that say where and how fast a run computes, not what: they may differ when it is resumed
 FREE_SETTINGS = {"resume", "save_folder", "data_folder", "path_t", "device", "trial", "cuda_graph"}
 
@@ -231,45 +212,36 @@ def short_enough(name: str) -> str:
     return f"{name[: LONGEST_NAME - 13]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, torch, numpy and this project."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": metadata.version("numpy"),
-        "modreduce": PROJECT_VERSION,
-    }
-
-
-def device_name(device: torch.device) -> str:
-    """What the device calls itself, with the number of threads on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"CPU: {model}, {torch.get_num_threads()} threads"
-
-
-def git_commit() -> str | None:
-    """The commit of this project's checkout, with '+' if files differ from it; None outside of git."""
-    root = Path(__file__).resolve().parent.parent
-    try:
-        call = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-        return (
-            subprocess.run(call, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-            or None
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
 def settings_of(args: Any, **resolved: Any) -> dict[str, Any]:
     """All flags as plain values, and what 'auto' came to be."""
     plain = {
         key: str(value) if isinstance(value, os.PathLike) else value for key, value in vars(args).items()
     }
     return plain | resolved
+
+
+def add_run_arguments(parser: Parser) -> None:
+    """Seed, names, device, precision, and how to go on."""
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--seed", type=non_negative_int, default=1, help="of everything that is random (default 1)"
+    )
+    group.add_argument(
+        "--trial", type=file_name, default="1", help="names the run, changes nothing (default 1)"
+    )
+    group.add_argument(
+        "--save_folder", type=Path, default=Path("save"), help="root of all runs (default save)"
+    )
+    group.add_argument("--resume", action="store_true", help="go on where the same command was stopped")
+    add_device_arguments(parser)
+    group.add_argument(
+        "--deterministic", action="store_true", help="the same bits at every run on a GPU too (slower)"
+    )
+    group.add_argument(
+        "--compile", action="store_true", help="compile networks and methods with torch.compile"
+    )
+    group.add_argument(
+        "--cuda_graph",
+        action="store_true",
+        help="replay the whole step as one CUDA graph, students side by side",
+    )

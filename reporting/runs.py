@@ -1,6 +1,5 @@
 """Finished runs, read from their results.json and the args.json beside it."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from helper.errors import UserError, one_line
+from helper.results import read_json
 
 RESULTS, ARGS = "results.json", "args.json"
 TRAINING_SCRIPTS = ("train_teacher", "train_student", "train_modreduce")
@@ -94,16 +94,6 @@ def read_run(path: Path) -> Run | None:
         return _run(path, content, _settings(path, content))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is no run's results ({type(error).__name__}: {error})") from error
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; UserError if it cannot be read or is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {one_line(error.strerror or error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {one_line(error)}") from error
 
 
 def _settings(path: Path, content: dict[str, Any]) -> Mapping[str, Any]:

@@ -7,12 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dataset.data import add_data_arguments
+from engine.optimizer import add_training_arguments
+from engine.run_folder import add_run_arguments
+from helper.arguments import Parser
 from helper.errors import UserError
-from helper.experiment import teacher_copy_path
-from helper.options import Parser, add_data_arguments, add_run_arguments, add_training_arguments
-from helper.published import RECIPE, by_number
-from helper.report_lines import STANDARD_GROUP, key_of, recipe_of
-from helper.report_runs import Run
+from helper.recipe import RECIPE
+from models.checkpoint import teacher_copy_path
+from reporting.published import by_number
+from reporting.rows import STANDARD_GROUP, key_of, recipe_of
+from reporting.runs import Run
 
 # GFLOP per step of train_modreduce.py at batch 64, by experiment, and millions of multiplications of a
 # network for one 32 x 32 image: they only weigh the runs against each other, to estimate the time left

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterable, Sequence
 
-from helper.report_lines import Row
+from reporting.rows import Row
 
 EMPTY = "–"  # noqa: RUF001 (a gap in a printed table is a dash)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from helper.plot_style import label
-from helper.published import EXPERIMENTS, Experiment
-from helper.report_lines import STANDARD_GROUP, Row
-from helper.report_table import METHODS, Group, relative_improvement
+from reporting.published import EXPERIMENTS, Experiment
+from reporting.rows import STANDARD_GROUP, Row
+from reporting.style import label
+from reporting.tables import METHODS, Group, relative_improvement
 
 PUBLISHED_METHODS = ("kd", "semckd", "crd")
 

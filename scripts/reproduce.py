@@ -1,10 +1,10 @@
 """Reproduce the published tables: teachers, baselines, ModReduce and students alone, then the report.
 
-    python -m helper.reproduce                                    all fifteen experiments, seed 1, wavg
-    python -m helper.reproduce --experiments 9,5,8 --seeds 1,2,3
-    python -m helper.reproduce --experiments 9 --online wavg,one,fc,pcl
-    python -m helper.reproduce --experiments 3 --epochs 10 -- --train_size 10000 --precision fp32
-    python -m helper.reproduce --dry_run                          print the commands that are left to run
+    python -m scripts.reproduce                                    all fifteen experiments, seed 1, wavg
+    python -m scripts.reproduce --experiments 9,5,8 --seeds 1,2,3
+    python -m scripts.reproduce --experiments 9 --online wavg,one,fc,pcl
+    python -m scripts.reproduce --experiments 3 --epochs 10 -- --train_size 10000 --precision fp32
+    python -m scripts.reproduce --dry_run                          print the commands that are left to run
 
 One run per GPU of the machine at a time, or one on a CPU. What is finished is skipped, what was stopped goes
 on: the same command again continues a reproduction. Flags after -- go to every run (to train_teacher.py those
@@ -21,16 +21,15 @@ from pathlib import Path
 import torch
 
 from dataset import dataset_dict
-from helper.arguments import positive_int
+from helper.arguments import Parser, positive_int
 from helper.errors import UserError, run_script
 from helper.files import check_folder
-from helper.options import Parser
-from helper.published import EXPERIMENTS, MEASURED_ORDER
-from helper.report import write_report
-from helper.report_runs import Run, find_runs
-from helper.reproduce_plan import Job, Settings, finished_run, plan, read_extra
-from helper.reproduce_pool import Pool, clock
 from modreduce import ensemble_dict
+from reporting.published import EXPERIMENTS, MEASURED_ORDER
+from reporting.runs import Run, find_runs
+from reporting.write import write_report
+from scripts.reproduce_plan import Job, Settings, finished_run, plan, read_extra
+from scripts.reproduce_pool import Pool, clock
 
 
 def parser() -> Parser:

@@ -1,9 +1,6 @@
-"""Watching a run without holding it up: its sums while it trains, and signals that ask it to stop."""
+"""Watching the sums of a run while it trains, without holding it up."""
 
-import signal
 import time
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,23 +37,3 @@ class Look:
         self._arrived, self._steps = torch.cuda.Event(), steps
         self._arrived.record()
         return None
-
-
-class StopSignals:
-    """While training runs, SIGINT and SIGTERM ask the loop to save and leave; a second one ends it."""
-
-    def __init__(self, stop: Callable[[int], None]):
-        self.stop = stop
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._handle)
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: object) -> None:
-        self.stop(number)
-        signal.signal(number, self._before[number])

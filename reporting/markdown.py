@@ -3,9 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from helper.plot_style import label
-from helper.published import EXPERIMENTS, published_alone
-from helper.report_fifteen import (
+from reporting.fifteen import (
     Comparison,
     by_experiment,
     comparisons,
@@ -15,9 +13,11 @@ from helper.report_fifteen import (
     verdicts,
     with_networks_alone,
 )
-from helper.report_format import EMPTY, duration, mean_seconds, minus, number, spread, table
-from helper.report_lines import Key
-from helper.report_table import METHODS, Group
+from reporting.format import EMPTY, duration, mean_seconds, minus, number, spread, table
+from reporting.published import EXPERIMENTS, published_alone
+from reporting.rows import Key
+from reporting.style import label
+from reporting.tables import METHODS, Group
 
 
 def markdown(

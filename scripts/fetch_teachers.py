@@ -1,8 +1,8 @@
 """Fetch the published CIFAR-100 teachers to <save_folder>/models/<name>_vanilla/ckpt_epoch_240.pth.
 
-    python -m helper.fetch                            all six
-    python -m helper.fetch resnet56 wrn_40_2          some
-    TEACHER_URL=https://mirror.example/repo python -m helper.fetch    from a mirror
+    python -m scripts.fetch_teachers                            all six
+    python -m scripts.fetch_teachers resnet56 wrn_40_2          some
+    TEACHER_URL=https://mirror.example/repo python -m scripts.fetch_teachers    from a mirror
 
 A file gets its name only once it has loaded, without running code, into the network that it is said to hold.
 Its size and SHA-256 are kept in <save_folder>/models/teachers.json, and a later fetch must bring the same
@@ -22,13 +22,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from helper.arguments import non_negative_float, non_negative_int, positive_float
-from helper.checkpoint import load_network, write_checkpoint
-from helper.download import Patience, discard, download
+from helper.arguments import Parser, non_negative_float, non_negative_int, positive_float
+from helper.checkpoint import write_checkpoint
 from helper.errors import Interrupted, UserError, one_line, run_script
 from helper.files import flush_folder, remove_leftovers
-from helper.options import Parser
-from helper.teacher_record import Entry, Fingerprint, TeacherRecord, fingerprint
+from models.checkpoint import load_network
+from scripts.download import Patience, discard, download
+from scripts.teacher_record import Entry, Fingerprint, TeacherRecord, fingerprint
 
 TEACHERS = ("wrn_40_2", "resnet56", "resnet110", "resnet32x4", "vgg13", "ResNet50")
 PUBLISHED = "http://shape2prog.csail.mit.edu/repo"
@@ -217,7 +217,7 @@ def interrupted(models: Path) -> Interrupted:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch the teachers that the arguments name; returns the exit status."""
     parser = Parser(__doc__)
-    parser.prog = "python -m helper.fetch"
+    parser.prog = "python -m scripts.fetch_teachers"
     parser.add_argument("names", nargs="*", metavar="name", help=f"default: all of {', '.join(TEACHERS)}")
     parser.add_argument("--save_folder", type=Path, default=Path("save"), help="default save")
     parser.add_argument("--timeout", type=positive_float, default=30.0, help="seconds to wait (default 30)")

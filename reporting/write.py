@@ -7,16 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helper import plot_style as style
 from helper.errors import UserError, one_line
 from helper.files import write_atomically
-from helper.report_fifteen import gaps
-from helper.report_figure import report_figure
-from helper.report_lines import Row
-from helper.report_runs import find_runs
-from helper.report_table import Group, collect
-from helper.report_text import markdown
-from helper.run import PROJECT_VERSION
+from helper.provenance import PROJECT_VERSION
+from reporting import style
+from reporting.fifteen import gaps
+from reporting.markdown import markdown
+from reporting.report_plot import report_figure
+from reporting.rows import Row
+from reporting.runs import find_runs
+from reporting.tables import Group, collect
 
 BEGIN, END = "<!-- report: begin -->", "<!-- report: end -->"
 COLUMNS = (

@@ -1,51 +1,14 @@
 """The pictures of one run, drawn from its metrics.csv and results.json into its folder `plots`."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from helper import plot_style as style
-from helper.errors import UserError, one_line
+from reporting import style
 
 Row = Mapping[str, Any]
 ENSEMBLE = "ensemble"
-TEXT_COLUMNS = ("student",)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.csv: numbers as float (`epoch` as int), empty cells as None.
-
-    Raises UserError when the file is missing or no metrics.csv.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [
-                {name: _cell(name, text) for name, text in row.items() if name is not None}
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {one_line(error.strerror or error)}; give the folder of a run"
-        ) from error
-    except (ValueError, csv.Error) as error:
-        raise UserError(
-            f"{path} is damaged: {one_line(error)}; run with --resume or leave this run out"
-        ) from error
-    if any(row.get("epoch") is None or row.get("student") is None for row in rows):
-        raise UserError(
-            f"{path} is no metrics.csv: it has no columns 'epoch' and 'student', or a row without them"
-        )
-    return rows
-
-
-def _cell(name: str, text: str | None) -> Any:
-    if text is None or text == "":
-        return None
-    if name in TEXT_COLUMNS:
-        return text
-    return int(text) if name == "epoch" else float(text)
 
 
 def number(value: Any) -> float:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from helper.plot_style import label
-from helper.published import BATCH_SIZE, DATASET, EPOCHS, RECIPE, Experiment, experiment_of, recipe_value
-from helper.report_runs import Run, Score
+from helper.recipe import BATCH_SIZE, DATASET, EPOCHS, RECIPE, recipe_value
+from reporting.published import Experiment, experiment_of
+from reporting.runs import Run, Score
+from reporting.style import label
 
 FULL_SIZE = 50_000
 STANDARD_GROUP = ("kd", "crd", "semckd")

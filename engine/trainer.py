@@ -14,15 +14,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dataset.loader import EvalLoader, TrainLoader
+from engine.evaluation import Scores, evaluate
+from engine.meters import Look
+from engine.optimizer import decay_epochs, load_optimizer, set_learning_rates
+from engine.run_folder import RunFolder
+from engine.step import Step
+from engine.task import TERMS, Task
 from helper.errors import Diverged, Interrupted
-from helper.evaluation import Scores, evaluate
-from helper.optimizer import load_optimizer, set_learning_rates
-from helper.options import decay_epochs
 from helper.randomness import derive_seed
-from helper.run import RunFolder
-from helper.step import Step
-from helper.task import TERMS, Task
-from helper.watch import Look, StopSignals
+from helper.signals import StopSignals
 
 
 @dataclass

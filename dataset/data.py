@@ -2,7 +2,9 @@
 
 import argparse
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from dataset import load_dataset
 from dataset.base import DataSet
 from dataset.loader import EvalLoader, TrainLoader
 from dataset.split import hold_out, stratified_indices
+from helper.arguments import Parser, fraction, positive_int
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,24 @@ def eval_loaders(data: Data, device: torch.device) -> tuple[EvalLoader, EvalLoad
     test = eval_loader(data.dataset, data.dataset.test_images, data.dataset.test_labels, device)
     validation = eval_loader(data.dataset, *data.validation, device) if data.validation else None
     return test, validation
+
+
+def add_data_arguments(parser: Parser, dataset_names: Iterable[str], training: bool = True) -> None:
+    """--dataset and where it is; for training also batch size, slice and validation split."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--dataset", default="cifar100", choices=list(dataset_names), help="default cifar100")
+    group.add_argument(
+        "--data_folder", type=Path, default=Path("data"), help="where the data set is (default data)"
+    )
+    if not training:
+        return
+    group.add_argument("--batch_size", type=positive_int, default=64, help="images per step (default 64)")
+    group.add_argument(
+        "--val_split",
+        type=fraction,
+        default=0.0,
+        help="part of the training set held out to select the best epoch (default 0: the test set selects)",
+    )
+    group.add_argument(
+        "--train_size", type=positive_int, metavar="N", help="train on a fixed stratified slice of N images"
+    )

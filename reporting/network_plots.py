@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helper import plot_style as style
 from helper.batch import Batch
-from helper.plots import ensemble_weights, read_metrics, schedule_figure
-from helper.report_runs import RESULTS, read_json
+from reporting import style
 
 LARGEST_MAP = 8
 CLASS_COLOURS = (
@@ -164,15 +161,3 @@ def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
     rows = math.ceil(count / columns)
     figure = style.figure(width * columns + 1.2, height * rows)
     return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
-
-
-def weights_figure(run: Path) -> Any:
-    """The ensemble's weights of a run over its epochs; None if its ensemble has none."""
-    path = run / RESULTS
-    return ensemble_weights(read_metrics(run / "metrics.csv"), read_json(path) if path.exists() else None)
-
-
-def online_schedule_figure(weights: Sequence[float]) -> Any:
-    """The online weight of each epoch of a run, from epoch 1."""
-    title = f"Weight of the online loss\n{len(weights)} epochs"
-    return schedule_figure(list(range(1, len(weights) + 1)), list(weights), title)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from engine.task import Task
 from helper.batch import Batch
-from helper.task import Task
 
 EAGER_STEPS = 3
 

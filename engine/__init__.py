@@ -1,0 +1,1 @@
+"""Training, knowing no method: one step, one loop, one run folder."""

@@ -1,0 +1,98 @@
+"""Where bf16 is used, and where it is not."""
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from helper.arguments import Parser
+from helper.errors import UserError
+
+PRECISIONS = ("auto", "bf16", "fp32")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
+    return False
+
+
+def resolve(precision: str, device: torch.device) -> str:
+    """'bf16' or 'fp32': what `--precision` means on this device."""
+    if precision == "auto":
+        return "bf16" if has_bf16(device) else "fp32"
+    return precision
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which the networks run: bfloat16 convolutions and products, or plain float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def full_precision(device_type: str) -> torch.autocast:
+    """The context in which losses, similarities and softmaxes are computed, whatever surrounds them."""
+    return torch.autocast(device_type, enabled=False)
+
+
+def add_device_arguments(parser: Parser) -> None:
+    """--device and --precision."""
+    group = parser.add_argument_group("device")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default auto)")
+    group.add_argument(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="auto: bf16 convolutions where the hardware has them, losses always in fp32 (default auto)",
+    )
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device of --device; UserError if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name} is unknown: allowed are auto, cpu, cuda, cuda:0, ...") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {name} is not supported: allowed are auto, cpu, cuda, cuda:0, ...")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: this machine has no CUDA GPU that torch can use; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+    return device
+
+
+def prepare_device(args: argparse.Namespace, device: torch.device) -> str:
+    """Set what the device needs for speed or for sameness; returns the precision that `--precision` means
+    there.
+    """
+    if args.cuda_graph and device.type != "cuda":
+        raise UserError("--cuda_graph needs --device cuda: leave it out on a CPU")
+    if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its bits
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = args.precision != "fp32"
+        torch.backends.cudnn.allow_tf32 = args.precision != "fp32"
+    return resolve(args.precision, device)
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself, with the number of threads on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"CPU: {model}, {torch.get_num_threads()} threads"
