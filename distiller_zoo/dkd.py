@@ -15,9 +15,9 @@ from distiller_zoo.divergence import (
     kl_of_logs,
     teacher_logits,
 )
-from distiller_zoo.kd import TEMPERATURE, LogitStand, Temperature
+from distiller_zoo.kd import TEMPERATURE
 from distiller_zoo.standardise import standardised
-from helper.arguments import non_negative_float
+from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 
 ALPHA = 1.0
@@ -125,8 +125,12 @@ class DKD(Distiller):
             non_negative_float,
             "DKD: weight of the other classes (default: what was published for the pair, else 8)",
         ] = None,
-        kd_T: Temperature = None,
-        logit_stand: LogitStand = False,
+        kd_T: Annotated[
+            float | None, positive_float, "temperature of KD (default 4; with --logit_stand the pair's)"
+        ] = None,
+        logit_stand: Annotated[
+            bool, "standardise the logits within the distillation term (kd, dkd, mlkd)"
+        ] = False,
     ):
         super().__init__(example)
         self.free_scale = logit_stand

@@ -12,15 +12,6 @@ from helper.batch import Batch, Output
 
 TEMPERATURE = 4.0
 
-Temperature = Annotated[
-    float | None,
-    positive_float,
-    "temperature of the logits (default 4; with --logit_stand what was published for the pair of networks)",
-]
-LogitStand = Annotated[
-    bool, "standardise the logits of student and teacher within the distillation term (KD, DKD, MLKD)"
-]
-
 
 class Standardised(NamedTuple):
     """What was published with standardised logits for a pair of networks."""
@@ -85,7 +76,17 @@ class KD(Distiller):
     weights = LossWeights(1.0, 1.0, 0.0)
     multiplier = 10.0
 
-    def __init__(self, example: Example, *, kd_T: Temperature = None, logit_stand: LogitStand = False):
+    def __init__(
+        self,
+        example: Example,
+        *,
+        kd_T: Annotated[
+            float | None, positive_float, "temperature of KD (default 4; with --logit_stand the pair's)"
+        ] = None,
+        logit_stand: Annotated[
+            bool, "standardise the logits within the distillation term (kd, dkd, mlkd)"
+        ] = False,
+    ):
         super().__init__(example)
         self.free_scale = logit_stand
         self.loss = DistillKL(

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
 from distiller_zoo.divergence import at_least_float32, kl_divergence, teacher_logits
-from distiller_zoo.kd import TEMPERATURE, LogitStand, Temperature
+from distiller_zoo.kd import TEMPERATURE
 from distiller_zoo.standardise import standardised
-from helper.arguments import non_negative_float
+from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 
 STRONG = "strong"
@@ -124,8 +124,12 @@ class MLKD(Distiller):
             "MLKD: weight of its three terms (default 0.9; with --logit_stand 6 or 9, the pair's)",
         ] = None,
         mlkd_ce: Annotated[float, non_negative_float, "MLKD: weight of CE on the strong view"] = 0.1,
-        kd_T: Temperature = None,
-        logit_stand: LogitStand = False,
+        kd_T: Annotated[
+            float | None, positive_float, "temperature of KD (default 4; with --logit_stand the pair's)"
+        ] = None,
+        logit_stand: Annotated[
+            bool, "standardise the logits within the distillation term (kd, dkd, mlkd)"
+        ] = False,
     ):
         super().__init__(example)
         self.free_scale = logit_stand
