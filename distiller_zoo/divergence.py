@@ -45,3 +45,10 @@ def binary_logs(log_p: Tensor, target: Tensor) -> Tensor:
     own = log_p.masked_fill(~target, 0.0).sum(dim=1)
     others = log_p.masked_fill(target, MASKED).logsumexp(dim=1)
     return torch.stack([own, others], dim=1)
+
+
+def unit(x: Tensor, dim: int, smallest: float = 1e-12) -> Tensor:
+    """x over its L2 norm along `dim`; below the smallest norm it becomes 0, with no gradient."""
+    squares = x.square().sum(dim=dim, keepdim=True)
+    has_direction = squares > smallest**2
+    return (x / squares.where(has_direction, 1.0).sqrt()).where(has_direction, 0.0)

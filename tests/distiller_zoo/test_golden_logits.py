@@ -18,6 +18,11 @@ OTHER_SCALARS = (
     "logits_probe",
     "logits_cross_entropy",
     "eval_logits_probe_after_one_step",
+    "temperature",
+    "values",
+    "student_patch_probe",
+    "teacher_patch_probe",
+    "cam_probe",
 )
 
 
