@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from distiller_zoo.base import Distiller, Example, LossWeights
 from distiller_zoo.divergence import at_least_float32
 from distiller_zoo.last_map import last_map_of
+from distiller_zoo.semckd import pooled
 from helper.batch import Batch, Output
 from models.reused import ReusedClassifier, reused_name
 
@@ -25,8 +26,7 @@ class SimKDLoss(nn.Module):
         """Scalar loss of the projected map (B, C, H, W) against the teacher's (B, C, H', W')."""
         f_s, f_t = at_least_float32(f_s), at_least_float32(f_t.detach())
         size = min(f_s.shape[-1], f_t.shape[-1])
-        f_s, f_t = (f if f.shape[-1] == size else F.adaptive_avg_pool2d(f, size) for f in (f_s, f_t))
-        return F.mse_loss(f_s, f_t)
+        return F.mse_loss(pooled(f_s, size), pooled(f_t, size))
 
 
 class SimKD(Distiller):
