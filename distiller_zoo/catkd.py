@@ -46,7 +46,7 @@ def class_activation_maps(feature: Tensor, classifier: nn.Linear) -> Tensor:
 class CATKDLoss(nn.Module):
     """Mean squared error between class activation maps that are averaged down to resolution x resolution.
 
-    Z. Guo et al.: "Class Attention Transfer Based Knowledge Distillation", 2023, section 3.
+    Z. Guo et al.: "Class Attention Transfer Based Knowledge Distillation", 2023.
     https://arxiv.org/abs/2304.12777
 
     resolution: places per side (a smaller map is replicated); normalize: whether each class's map of each

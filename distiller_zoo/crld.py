@@ -17,7 +17,7 @@ class CRLDLoss(nn.Module):
     of images whose strong view it is sure of.
 
     Each is a batch mean (of all images) of T^2 * KL, added for both views of the student. W. Zhang et al.:
-    "Cross-View Consistency Regularisation for Knowledge Distillation", 2024, section 3.
+    "Cross-View Consistency Regularisation for Knowledge Distillation", 2024.
     https://arxiv.org/abs/2412.16493
 
     T: temperature, above 0; weak_confidence, strong_confidence: the teacher's least probability of its best

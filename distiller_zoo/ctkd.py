@@ -40,7 +40,7 @@ class GlobalTemperature(nn.Module):
 class CTKDLoss(nn.Module):
     """T^2 * KL(softmax(z_t / T) || softmax(z_s / T)), batch mean, at a trained temperature.
 
-    Z. Li et al.: "Curriculum Temperature for Knowledge Distillation", 2023, section 3.
+    Z. Li et al.: "Curriculum Temperature for Knowledge Distillation", 2023.
     https://arxiv.org/abs/2211.16231
 
     The temperature's gradient passes through the teacher's probabilities and T^2 too.

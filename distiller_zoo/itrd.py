@@ -23,7 +23,7 @@ class ITRDLoss(nn.Module):
     """Two named terms between embeddings: 'correlation', of each dimension of the student's, brought to the
     teacher's size by a linear layer, with the same of the teacher's, and 'mutual', of their Gram matrices.
 
-    R. Miles et al.: "Information Theoretic Representation Distillation", 2022, section 3.
+    R. Miles et al.: "Information Theoretic Representation Distillation", 2022.
     https://arxiv.org/abs/2112.00459
 
     Correlations divide an unbiased deviation by the batch size, so that (B - 1) / B is the largest one, as in

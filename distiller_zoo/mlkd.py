@@ -59,7 +59,7 @@ class MLKDLoss(nn.Module):
     """Three named terms of a weak and a strong view of the same images, each a sum over temperatures:
     'kd' (instances), 'cc' (classes), 'bc' (batch).
 
-    Y. Jin, J. Wang, D. Lin: "Multi-Level Logit Distillation", 2023, section 3.
+    Y. Jin, J. Wang, D. Lin: "Multi-Level Logit Distillation", 2023.
     https://openaccess.thecvf.com/content/CVPR2023/html/Jin_Multi-Level_Logit_Distillation_CVPR_2023_paper.html
 
     This is what the published code computes, which differs from the paper: confidence masks are applied to

@@ -16,7 +16,7 @@ class NKDLoss(nn.Module):
     softmax(z_t / T); batch means.
 
     Z. Yang et al.: "From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with
-    Normalized Loss and Customized Soft Labels", 2023, section 3. https://arxiv.org/abs/2303.13005
+    Normalized Loss and Customized Soft Labels", 2023. https://arxiv.org/abs/2303.13005
 
     The paper's distributions leave the target class out. The published code does not: the mask that should do
     so keeps every class. Its results are those of all classes, the default here.

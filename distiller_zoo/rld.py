@@ -26,7 +26,7 @@ class RLDLoss(nn.Module):
 
     Both are batch means times the square of their temperature. If the label is the teacher's last class no
     class is left, and the second part is 0. W. Sun et al.: "Knowledge Distillation with Refined Logits",
-    2024, section 4. https://arxiv.org/abs/2408.07703
+    2024. https://arxiv.org/abs/2408.07703
 
     alpha, beta: weights; T: temperature of the second part, alpha_T: of the first (None: T).
 

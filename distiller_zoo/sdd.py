@@ -44,7 +44,7 @@ def region_weights(z_t: Tensor, labels: Tensor) -> Tensor:
 class SDKDLoss(nn.Module):
     """The weighted mean over images and regions of T^2 * KL between region logits.
 
-    S. Wei, C. Luo, Y. Luo: "Scale Decoupled Distillation", 2024, section 3. https://arxiv.org/abs/2403.13512
+    S. Wei, C. Luo, Y. Luo: "Scale Decoupled Distillation", 2024. https://arxiv.org/abs/2403.13512
 
     The published code sets NaN to 0 and drops a step whose loss is not finite; this one has no NaN to hide.
 

@@ -15,7 +15,7 @@ class WTTMLoss(nn.Module):
     `exponent`.
 
     U lies between 1 and C^(1 - exponent), so that weights of TTM do not carry over. K. Zheng, E.-H. Yang:
-    "Knowledge Distillation Based on Transformed Teacher Matching", 2024, section 5.
+    "Knowledge Distillation Based on Transformed Teacher Matching", 2024, section 4.
     https://arxiv.org/abs/2402.11148
 
     exponent: of the teacher's probabilities.

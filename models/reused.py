@@ -43,7 +43,7 @@ class ReusedClassifier(nn.Module):
     """The network of SimKD: the student's last map, projected to the teacher's channels, averaged over places
     and classified by the teacher's frozen linear layer.
 
-    D. Chen et al.: "Knowledge Distillation with the Reused Teacher Classifier", 2022, section 3.2.
+    D. Chen et al.: "Knowledge Distillation with the Reused Teacher Classifier", 2022.
     https://arxiv.org/abs/2203.14001
 
     Its Output is the student's with the projected map as one more stage; the embedding has the teacher's
