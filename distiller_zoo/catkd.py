@@ -1,6 +1,6 @@
 """Feature knowledge of where the network looks for each class."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -105,7 +105,7 @@ class CATKD(Distiller):
         )
 
     @classmethod
-    def weights_for(cls, student: str, teacher: str) -> LossWeights:
+    def weights_for(cls, student: str, teacher: str, **flags: Any) -> LossWeights:
         """Plain CE, and what was published for the pair."""
         return cls.weights._replace(beta=PUBLISHED.get((teacher, student), ELSEWHERE).beta)
 

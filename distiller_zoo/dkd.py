@@ -1,6 +1,6 @@
 """Response knowledge in two parts: how sure the teacher is, and what it says of all other classes."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -133,7 +133,6 @@ class DKD(Distiller):
         ] = False,
     ):
         super().__init__(example)
-        self.free_scale = logit_stand
         pair = (example.teacher_model, example.student_model)
         alpha, beta, T = ALPHA, BETA.get(pair, BETA_ELSEWHERE), TEMPERATURE
         if logit_stand:
@@ -145,6 +144,10 @@ class DKD(Distiller):
             kd_T or T,
             logit_stand,
         )
+
+    @classmethod
+    def has_free_scale(cls, *, logit_stand: bool = False, **flags: Any) -> bool:
+        return logit_stand
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         return self.loss(student.logits, teacher.logits, batch.labels)

@@ -1,6 +1,6 @@
 """Response knowledge: the teacher's softened probabilities."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -69,7 +69,7 @@ class KD(Distiller):
 
     Every student has that term already, weighted by --alpha; so this method adds nothing (weight 0) unless
     asked to. With --logit_stand that term is on standardised logits, with the pair's published temperature
-    and weights: `temperature_for`, `weights_for`.
+    and weights.
     """
 
     label = "KD"
@@ -88,26 +88,36 @@ class KD(Distiller):
         ] = False,
     ):
         super().__init__(example)
-        self.free_scale = logit_stand
-        self.loss = DistillKL(
-            kd_T or self.temperature_for(example.student_model, example.teacher_model, logit_stand),
-            logit_stand,
-        )
+        pair = example.student_model, example.teacher_model
+        self.loss = self.kd_loss(*pair, kd_T=kd_T, logit_stand=logit_stand)
 
     @classmethod
-    def weights_for(cls, student: str, teacher: str, logit_stand: bool = False) -> LossWeights:
-        """The published weights, for standardised logits those of the pair (unknown pairs: 0.1, 9, 0)."""
+    def weights_for(
+        cls, student: str, teacher: str, *, logit_stand: bool = False, **flags: Any
+    ) -> LossWeights:
+        """`weights`, or for standardised logits what was published for the pair (else 0.1, 9 and 0)."""
         if not logit_stand:
             return cls.weights
         weight = STANDARDISED.get((teacher, student), STANDARDISED_ELSEWHERE).weight
         return LossWeights(STANDARDISED_CE, weight, 0.0)
 
-    @staticmethod
-    def temperature_for(student: str, teacher: str, logit_stand: bool = False) -> float:
-        """The temperature without --kd_T: 4, for standardised logits the pair's (unknown pairs: 2)."""
-        if not logit_stand:
-            return TEMPERATURE
-        return STANDARDISED.get((teacher, student), STANDARDISED_ELSEWHERE).T
+    @classmethod
+    def kd_loss(
+        cls,
+        student: str,
+        teacher: str,
+        *,
+        kd_T: float | None = None,
+        logit_stand: bool = False,
+        **flags: Any,
+    ) -> DistillKL:
+        """KD at --kd_T, or else at 4, for standardised logits at the pair's temperature (unknown: 2)."""
+        T = STANDARDISED.get((teacher, student), STANDARDISED_ELSEWHERE).T if logit_stand else TEMPERATURE
+        return DistillKL(kd_T or T, logit_stand)
+
+    @classmethod
+    def has_free_scale(cls, *, logit_stand: bool = False, **flags: Any) -> bool:
+        return logit_stand
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         return self.loss(student.logits, teacher.logits)

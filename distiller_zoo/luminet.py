@@ -1,6 +1,6 @@
 """Response knowledge of how an image's logits stand out among those of its batch, class by class."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -92,7 +92,7 @@ class LumiNet(Distiller):
         self.loss = LumiNetLoss(luminet_alpha or setting.alpha, luminet_T or setting.T)
 
     @classmethod
-    def weights_for(cls, student: str, teacher: str) -> LossWeights:
+    def weights_for(cls, student: str, teacher: str, **flags: Any) -> LossWeights:
         """CE as published for the pair, and the loss itself."""
         return cls.weights._replace(gamma=PUBLISHED.get((teacher, student), ELSEWHERE).cross_entropy)
 

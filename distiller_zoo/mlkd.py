@@ -1,6 +1,6 @@
 """Response knowledge at several levels: each image's logits, and how images and classes correlate."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -57,23 +57,23 @@ def part_up_to_median(values: Tensor) -> Tensor:
 
 class MLKDLoss(nn.Module):
     """Three named terms of a weak and a strong view of the same images, each a sum over temperatures:
-    'kd' (instances), 'cc' (classes), 'bc' (batch).
+    'instances', 'classes' and 'batch'.
 
     Y. Jin, J. Wang, D. Lin: "Multi-Level Logit Distillation", 2023.
     https://openaccess.thecvf.com/content/CVPR2023/html/Jin_Multi-Level_Logit_Distillation_CVPR_2023_paper.html
 
     This is what the published code computes, which differs from the paper: confidence masks are applied to
-    losses that are scalars already, so that they only scale them by the part of images (of classes for 'cc')
-    up to the median, a half but for ties; of the strong view only two temperatures count, and no correlation.
-    'cc' and 'bc' are some 1e-6 of 'kd'.
+    losses that are scalars already, so that they only scale them by the part of images (for 'classes', of
+    classes) up to the median, a half but for ties; two of the strong view's temperatures are on the weak one,
+    and its correlations do not count. 'classes' and 'batch' are some 1e-6 of 'instances'.
 
-    T: base temperature, above 0, beside 2, 3, 5 and 6; standardise: whether the logits of 'kd' are
-    standardised first (see `distiller_zoo.standardise`), not those of the correlations.
+    T: base temperature, above 0, beside 2, 3, 5 and 6; standardise: whether the logits of 'instances'
+    are standardised first (see `distiller_zoo.standardise`), not those of the correlations.
 
         >>> import torch
         >>> z = torch.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 1.0]])
         >>> sorted(MLKDLoss()(z, z, z, z))
-        ['bc', 'cc', 'kd']
+        ['batch', 'classes', 'instances']
     """
 
     def __init__(self, T: float = 4.0, standardise: bool = False):
@@ -91,9 +91,9 @@ class MLKDLoss(nn.Module):
         weak = self._divergences(z_s, z_t, temperatures)
         strong = self._divergences(z_s_strong, z_t_strong, (self.T, *ON_BOTH_VIEWS))
         return {
-            "kd": images * weak.sum() + strong.sum() + weak[-len(ON_THE_WEAK_VIEW) :].sum(),
-            "cc": classes * torch.stack([class_correlation(z_s, z_t, T) for T in temperatures]).sum(),
-            "bc": images * torch.stack([batch_correlation(z_s, z_t, T) for T in temperatures]).sum(),
+            "instances": images * weak.sum() + strong.sum() + weak[-len(ON_THE_WEAK_VIEW) :].sum(),
+            "classes": classes * torch.stack([class_correlation(z_s, z_t, T) for T in temperatures]).sum(),
+            "batch": images * torch.stack([batch_correlation(z_s, z_t, T) for T in temperatures]).sum(),
         }
 
     def _divergences(self, z_s: Tensor, z_t: Tensor, temperatures: tuple[float, ...]) -> Tensor:
@@ -132,7 +132,6 @@ class MLKD(Distiller):
         ] = False,
     ):
         super().__init__(example)
-        self.free_scale = logit_stand
         T, weight = TEMPERATURE, WEIGHT
         if logit_stand:
             pair = (example.teacher_model, example.student_model)
@@ -140,6 +139,10 @@ class MLKD(Distiller):
         self.weight = weight if mlkd_weight is None else mlkd_weight
         self.ce_weight = mlkd_ce
         self.loss = MLKDLoss(kd_T or T, logit_stand)
+
+    @classmethod
+    def has_free_scale(cls, *, logit_stand: bool = False, **flags: Any) -> bool:
+        return logit_stand
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         strong_s, strong_t = student.views[STRONG].logits, teacher.views[STRONG].logits

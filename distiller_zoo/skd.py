@@ -31,7 +31,7 @@ def direction_loss(z_s: Tensor, z_t: Tensor, tikhonov: float = 0.1) -> Tensor:
 
 
 class SKDLoss(nn.Module):
-    """Two named terms: 'kd', T^2 * KL, and 'direction', see `direction_loss`.
+    """Two named terms: 'logits', T^2 * KL, and 'direction', see `direction_loss`.
 
     Each is scaled by the part of images (of classes) whose confidence is at most the median, a half but for
     ties, as MLKD's are. S. Jeong et al.: "Streamlined Knowledge Distillation", 2026.
@@ -42,7 +42,7 @@ class SKDLoss(nn.Module):
         >>> import torch
         >>> z = torch.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 1.0]])
         >>> sorted(SKDLoss()(z, z).items())
-        [('direction', tensor(0.)), ('kd', tensor(0.))]
+        [('direction', tensor(0.)), ('logits', tensor(0.))]
     """
 
     def __init__(self, T: float = 4.0, tikhonov: float = 0.1):
@@ -56,7 +56,7 @@ class SKDLoss(nn.Module):
         images = part_up_to_median(confidence.amax(dim=1))
         classes = part_up_to_median(confidence.sum(dim=0))
         return {
-            "kd": images * kl_divergence(z_s, z_t, self.T).mean() * self.T**2,
+            "logits": images * kl_divergence(z_s, z_t, self.T).mean() * self.T**2,
             "direction": classes * direction_loss(z_s, z_t, self.tikhonov),
         }
 

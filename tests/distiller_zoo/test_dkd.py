@@ -54,7 +54,7 @@ def test_the_temperature_gets_a_finite_gradient():
 def test_settings_are_the_pair_s_unless_given(pair, flags, expected):
     method = DKD(given.example(*pair), **flags)
     assert (method.loss.alpha, method.loss.beta, method.loss.T) == expected
-    assert method.loss.standardise == method.free_scale == flags.get("logit_stand", False)
+    assert method.loss.standardise == DKD.has_free_scale(**flags) == flags.get("logit_stand", False)
 
 
 def test_the_method_is_its_loss():

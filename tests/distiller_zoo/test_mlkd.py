@@ -68,4 +68,4 @@ def test_the_method_reads_both_views_and_names_its_terms():
 def test_settings_are_the_pair_s_unless_given(pair, flags, expected):
     method = MLKD(given.example(*pair), **flags)
     assert (method.loss.T, method.weight) == expected
-    assert method.loss.standardise == method.free_scale == flags.get("logit_stand", False)
+    assert method.loss.standardise == MLKD.has_free_scale(**flags) == flags.get("logit_stand", False)

@@ -52,5 +52,7 @@ def test_settings_are_the_pair_s_unless_given(pair, flags, temperature, weights)
     method = KD(given.example(*pair), **flags)
     stand = flags.get("logit_stand", False)
     assert temperature == method.loss.T
-    assert method.loss.standardise == method.free_scale == stand
-    assert KD.weights_for(*pair, logit_stand=stand) == LossWeights(*weights)
+    assert method.loss.standardise == KD.has_free_scale(**flags) == stand
+    assert KD.weights_for(*pair, **flags) == LossWeights(*weights)
+    beside = KD.kd_loss(*pair, **flags)
+    assert (beside.T, beside.standardise) == (temperature, stand)

@@ -108,7 +108,8 @@ def mlkd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
     labels = labels_of(entry)
     entropies = F.cross_entropy(logits[0], labels) + F.cross_entropy(strong[0], labels)
     parts = {"loss_ce": settings["ce_weight"] * entropies}
-    parts |= {f"loss_{name}": settings["kd_weight"] * term for name, term in terms.items()}
+    names = {"loss_kd": "instances", "loss_cc": "classes", "loss_bc": "batch"}
+    parts |= {part: settings["kd_weight"] * terms[name] for part, name in names.items()}
     return measure(entry, sum(parts.values()), inputs, parts)
 
 
@@ -192,7 +193,7 @@ def skd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
     terms = SKDLoss(settings["T"], settings["tikhonov"])(*logits)
     parts = {
         "loss_ce": settings["ce_weight"] * F.cross_entropy(logits[0], labels_of(entry)),
-        "loss_kd": settings["kd_weight"] * terms["kd"],
+        "loss_kd": settings["kd_weight"] * terms["logits"],
         "loss_bc": settings["kd_weight"] * terms["direction"],
     }
     return measure(entry, sum(parts.values()), inputs, parts)
