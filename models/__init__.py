@@ -48,8 +48,27 @@ model_dict = Registry(
 )
 
 
-def build_network(name: str, num_classes: int) -> "nn.Module":
-    """The network of that name for so many classes; UserError lists the names if there is none."""
-    if name not in model_dict:
+# networks made of a student and a teacher, called '<prefix>/<student>/<teacher>': prefix: "module:Class"
+composed_dict = Registry("models", {"reused": "reused:ReusedClassifier"})
+
+
+def is_network(name: str) -> bool:
+    """Whether `build_network` knows the name."""
+    prefix, *pair = name.split("/")
+    return name in model_dict or (
+        prefix in composed_dict and len(pair) == 2 and all(one in model_dict for one in pair)
+    )
+
+
+def build_network(name: str, num_classes: int = 100) -> "nn.Module":
+    """The network of that name for so many classes; UserError lists the names if there is none.
+
+    name: of `model_dict`, or of a network made of two of these, such as 'reused/resnet8x4/resnet32x4'.
+    """
+    if not is_network(name):
         raise UserError(f"unknown network {name!r}; the networks are {', '.join(model_dict)}")
-    return model_dict[name](num_classes=num_classes)
+    if name in model_dict:
+        return model_dict[name](num_classes=num_classes)
+    prefix, student, teacher = name.split("/")
+    networks = (model_dict[one](num_classes=num_classes) for one in (student, teacher))
+    return composed_dict[prefix].of(*networks, num_classes)
