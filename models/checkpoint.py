@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from helper.checkpoint import read_checkpoint
 from helper.errors import UserError
 from helper.files import hard_link
-from models import model_dict
+from models import build_network, is_network, model_dict
 
 SHOWN_ENTRIES = 6
 NAMING = "--model_t (evaluate.py: --model)"
@@ -45,7 +45,7 @@ def network_name(content: dict[str, Any], path: Path, model_name: str | None) ->
         name = path.parent.name.removesuffix("_vanilla")
     if name is None:
         raise UserError(f"{path} does not say which network it holds: name it with {NAMING}")
-    if not isinstance(name, str) or name not in model_dict:
+    if not isinstance(name, str) or not is_network(name):
         raise UserError(f"{path}: unknown network {name!r}; the networks are {', '.join(model_dict)}")
     return name
 
@@ -69,7 +69,7 @@ def load_network(
         )
     weights = {key.removeprefix("module."): value for key, value in weights.items()}
     name = network_name(content, path, model_name)
-    network = model_dict[name](num_classes=num_classes)
+    network = build_network(name, num_classes)
     load_strictly(network, weights, f"{path} ({name})", num_classes)
     return network, name, content
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from helper.arguments import fraction, non_negative_int, positive_float, positive_fraction
-from helper.batch import Batch
+from helper.batch import Batch, Output
 from modreduce.schedule import online_weight
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class OnlineMethod(nn.Module):
     def begin_epoch(self, epoch: int, epochs: int) -> float | None:
         """Set the schedule for the epoch; returns the online weight to log, None where there is none."""
         return None
+
+    def observe(self, outputs: Sequence[Output]) -> None:
+        """Take what is needed of all students' Outputs beside their logits; called before `targets`."""
 
     def targets(self, logits: Sequence[Tensor], batch: Batch) -> list[Tensor | None]:
         """What each student is pulled towards, from all students' detached logits, N tensors (B, C)."""
