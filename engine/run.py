@@ -14,10 +14,11 @@ from torch import nn
 from dataset.data import Data, eval_loaders, train_loader
 from engine.evaluation import evaluate
 from engine.optimizer import Recipe, decayed_rate
+from engine.progress import Progress
 from engine.run_folder import RunFolder
 from engine.settings import Settings, differences, identity
 from engine.task import Task
-from engine.trainer import Loaders, Progress, Trainer
+from engine.trainer import Loaders, Trainer
 from helper.device import device_name
 from helper.errors import UserError
 from helper.provenance import PROJECT_VERSION, versions

@@ -5,7 +5,6 @@ method.
 import math
 import signal
 import time
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -15,32 +14,13 @@ from dataset.loader import EvalLoader, TrainLoader
 from engine.evaluation import Scores, evaluate
 from engine.meters import Meters
 from engine.optimizer import Recipe, load_optimizer, make_optimizer, set_learning_rates
+from engine.progress import Progress, brief, epoch_line
 from engine.run_folder import RunFolder
 from engine.step import GraphedStep, Step
 from engine.task import PRETRAINING, TRAINING, Task
 from helper.errors import Diverged, Interrupted
 from helper.randomness import derive_seed
 from helper.signals import StopSignals
-
-
-@dataclass
-class Progress:
-    """Where a run stands: its stage, finished epochs of it, steps into the next one, and what
-    was measured so far.
-
-    rows: those of metrics.csv; best: per name the best accuracy that selects, its epoch and its
-    test accuracy; weights: the ensemble's; seconds: of all processes that trained this run,
-    training_seconds: without evaluation.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, dict[str, float]] = field(default_factory=dict)
-    weights: list[float] | None = None
-    seconds: float = 0.0
-    training_seconds: float = 0.0
-    stage: str = TRAINING
 
 
 class Loaders(NamedTuple):
@@ -142,7 +122,7 @@ class Trainer:
         self._train(epoch - self.pretraining, f"first stage, epoch {epoch + 1}/{self.pretraining}")
         means = self.meters.means()
         self._check_finite(means)
-        self._end_epoch(start)
+        self._end_epoch()
         if self.progress.epoch == self.pretraining:
             self.progress.stage, self.progress.epoch = TRAINING, 0
             self._begin_stage(TRAINING)
@@ -168,10 +148,10 @@ class Trainer:
             self.run.wait()
             raise
         self.progress.rows += rows
-        self._end_epoch(start)
+        self._end_epoch()
         networks = self._keep_best(rows)
         self.run.end_epoch(networks, self._state_if_due(), self.progress.rows, rows, first)
-        self._say(rows)
+        self.run.log(epoch_line(self.progress, rows, self.recipe.epochs, self._seconds()))
         self._leave_if_asked()
 
     def _begin_epoch(self, epoch: int) -> tuple[float | None, dict[str, float]]:
@@ -189,7 +169,7 @@ class Trainer:
         self._restored_random = None
         return online_weight, rates
 
-    def _end_epoch(self, start: float) -> None:
+    def _end_epoch(self) -> None:
         self.meters.reset()
         self.progress.epoch += 1
         self.progress.step = 0
@@ -207,7 +187,7 @@ class Trainer:
                 bar.update()
                 if (means := self.meters.now_and_then()) is not None:
                     self._check_finite(means)
-                    bar.set_postfix_str(self._brief(means))
+                    bar.set_postfix_str(brief(self.task.names, means))
                 if self._stop_signal is not None and done < total:
                     self._leave_if_asked()
 
@@ -320,20 +300,3 @@ class Trainer:
         self._session_start = now
         self.progress.seconds += spent
         return self.progress.seconds
-
-    def _brief(self, means: dict[str, list[float]]) -> str:
-        columns = zip(self.task.names, means["loss"], means["correct"], strict=True)
-        return "  ".join(f"{name} {loss:.3g} {100 * correct:.1f}%" for name, loss, correct in columns)
-
-    def _say(self, rows: list[dict[str, Any]]) -> None:
-        """The line of an epoch: loss and accuracies of each student, and the time that is left."""
-        parts = []
-        for row in rows:
-            loss = f" (loss {row['train_loss']:.3f})" if "train_loss" in row else ""
-            parts.append(f"{row['student']} {row['test_acc']:.2f} %{loss}")
-        per_epoch = self._seconds() / self.progress.epoch
-        left = per_epoch * (self.recipe.epochs - self.progress.epoch)
-        self.run.log(
-            f"epoch {self.progress.epoch}/{self.recipe.epochs}  test accuracy: {', '.join(parts)}  "
-            f"{rows[-1]['seconds']:.1f} s, {tqdm.format_interval(left)} left"
-        )

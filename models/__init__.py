@@ -49,7 +49,7 @@ model_dict = Registry(
 
 
 # networks made of a student and a teacher, called '<prefix>/<student>/<teacher>': prefix: "module:Class"
-composed_dict = Registry("models", {"norm": "many_to_one:NORMNetwork"})
+composed_dict = Registry("models", {"reused": "reused:ReusedClassifier", "norm": "many_to_one:NORMNetwork"})
 
 
 def is_network(name: str) -> bool:
@@ -60,10 +60,10 @@ def is_network(name: str) -> bool:
     )
 
 
-def build_network(name: str, num_classes: int) -> "nn.Module":
+def build_network(name: str, num_classes: int = 100) -> "nn.Module":
     """The network of that name for so many classes; UserError lists the names if there is none.
 
-    name: of `model_dict`, or of a network made of two of these, such as 'norm/resnet8x4/resnet32x4'.
+    name: of `model_dict`, or of a network made of two of these, such as 'reused/resnet8x4/resnet32x4'.
     """
     if not is_network(name):
         raise UserError(f"unknown network {name!r}; the networks are {', '.join(model_dict)}")

@@ -42,8 +42,7 @@ class StagedNetwork(nn.Module):
     @property
     def classifier(self) -> nn.Linear:
         """The linear layer that gives the logits."""
-        layers = [module for module in self.children() if isinstance(module, nn.Linear)]
-        return layers[-1]
+        return next(self._modules[name] for name in ("fc", "linear", "classifier") if name in self._modules)
 
     def norms_before_relu(self) -> list[nn.BatchNorm2d]:
         """The batch norms, one per stage, that give the maps before the ReLU, but for a shortcut's part."""

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from helper.errors import UserError
 from models.common import StagedNetwork, conv, depthwise, initialise_classifier, initialise_convolutions
 
 STEM = 32
@@ -88,9 +87,6 @@ class MobileNetV2(StagedNetwork):
     @property
     def classifier(self) -> nn.Linear:
         return self._modules["classifier"][0]
-
-    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
-        raise UserError("MobileNetV2 has no maps before a ReLU: its stages end without one; use another")
 
     def stem(self, x: Tensor) -> Tensor:
         return self.conv1(x)
