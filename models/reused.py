@@ -3,14 +3,13 @@
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helper.batch import Output
 from helper.errors import UserError
 from models.common import conv
-from models.last_map import LastMap, find_last_map, last_stage_map
+from models.last_map import LastMap, find_last_map, last_stage_map, look
 
 PREFIX = "reused"
 REDUCTION = 2
@@ -84,7 +83,7 @@ class ReusedClassifier(nn.Module):
                 f"simkd reuses the teacher's classifier, which has {classifier.out_features} classes; the "
                 f"data set has {num_classes}: use a teacher trained on this data set"
             )
-        of_teacher = [_look(teacher, size) for size in IMAGE_SIZES]
+        of_teacher = [look(teacher, size) for size in IMAGE_SIZES]
         find = find_last_map(of_teacher[0])
         if find is None:
             raise UserError(
@@ -92,7 +91,7 @@ class ReusedClassifier(nn.Module):
                 "use a teacher such as resnet32x4, wrn_40_2, vgg13, ResNet50 or ShuffleV1"
             )
         sizes = {size: find(out).shape[-1] for size, out in zip(IMAGE_SIZES, of_teacher, strict=True)}
-        of_student = _look(student, IMAGE_SIZES[0])
+        of_student = look(student, IMAGE_SIZES[0])
         last_map = find_last_map(of_student) or last_stage_map
         own = next(key for key, module in student.named_modules() if module is student.classifier)
         student.set_submodule(own, nn.Identity())
@@ -130,13 +129,3 @@ class ReusedClassifier(nn.Module):
     def norms_before_relu(self) -> list[nn.BatchNorm2d]:
         """The BN before each map's ReLU, the projector's last."""
         return [*self.student.norms_before_relu(), self.transfer[-1]]
-
-
-@torch.no_grad()
-def _look(network: nn.Module, size: int) -> Output:
-    """A network's Output for one image, without a trace in its running statistics."""
-    training, place = network.training, next(network.parameters())
-    image = torch.linspace(-2, 2, 3 * size * size, device=place.device).sin().reshape(1, 3, size, size)
-    out = network.eval().outputs(image.to(place.dtype))
-    network.train(training)
-    return out
