@@ -205,6 +205,7 @@ def load_ensemble(content: dict, where: str, students: int, num_classes: int) ->
     ensemble = kind(students, num_classes)
     try:
         ensemble.load_state_dict(content["state"])
+        ensemble.free_scale = list(content.get("free_scale", ensemble.free_scale))
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"{where} holds weights that do not fit {kind.name} with {students} students and {num_classes} "
