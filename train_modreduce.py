@@ -10,26 +10,18 @@ other.
 The run's folder is save/train_modreduce/<name>; the same command with --resume goes on where it was stopped.
 """
 
-from dataset import dataset_dict
-from dataset.data import add_data_arguments, load_data
 from distiller_zoo import distiller_dict
-from engine.optimizer import add_training_arguments
-from engine.run import finished_already, run_experiment
-from engine.run_folder import RunFolder, add_run_arguments
-from helper.arguments import (
-    Parser,
-    fraction,
-    non_negative_float,
-    non_negative_int,
-    positive_float,
-    positive_fraction,
-)
-from helper.device import prepare_device, resolve_device
+from helper.arguments import Parser, non_negative_float
 from helper.errors import UserError, run_script
-from helper.results import table
+from models import model_dict
 from modreduce import ensemble_dict
-from modreduce.build import add_teacher_arguments, build_group, plan_students
-from modreduce.teacher import load_teacher
+from modreduce.flags import (
+    add_ensemble_flags,
+    add_method_flags,
+    add_run_flags,
+    add_teacher_flags,
+    check_known,
+)
 
 
 def parser() -> Parser:
@@ -46,60 +38,51 @@ def parser() -> Parser:
         metavar="METHOD",
         help=f"one student per method: {', '.join(distiller_dict)}; repeats allowed (kd crd semckd)",
     )
-    add_teacher_arguments(flags, many_students=True)
-    group = flags.add_argument_group("online learning")
-    group.add_argument("--online", default="wavg", choices=list(ensemble_dict), help="default wavg")
-    group.add_argument(
-        "--online_start", type=non_negative_int, default=0, metavar="EPOCH", help="0: synchronous (default)"
-    )
-    group.add_argument("--online_weight", type=fraction, default=0.7, help="its largest size (default 0.7)")
-    group.add_argument(
-        "--online_weight_start",
-        type=positive_fraction,
-        default=0.01,
-        help="where a synchronous run starts (default 0.01)",
-    )
-    group.add_argument(
+    add_teacher_flags(flags, many_students=True)
+    flags.add_argument("--online", default="wavg", choices=list(ensemble_dict), help="default wavg")
+    flags.add_argument(
         "--multiplier",
         nargs="+",
         type=non_negative_float,
         metavar="M",
         help="factor of the offline loss, one or one per student (default: the method's own)",
     )
-    group.add_argument(
-        "--ensemble_lr", type=positive_float, default=0.1, help="of what the ensemble learns (default 0.1)"
-    )
-    for method in ensemble_dict.values():
-        method.add_arguments(group)
-    methods = flags.add_argument_group("methods")
-    for method in dict.fromkeys(distiller_dict.values()):
-        method.add_arguments(methods)
-    add_data_arguments(flags, dataset_dict)
-    add_training_arguments(flags)
-    add_run_arguments(flags)
+    add_ensemble_flags(flags)
+    add_run_flags(flags)
+    add_method_flags(flags)
     return flags
 
 
 def main() -> None:
-    args = parser().parse_args()
-    plans = plan_students(args)
+    flags = parser()
+    args = flags.parse_args()
+    for name in args.model_s:
+        check_known("--model_s", name, model_dict, "networks")
     if args.online_start >= args.epochs:
         raise UserError(
             f"--online_start {args.online_start} is not within the {args.epochs} epochs of --epochs"
         )
-    device = resolve_device(args.device)
-    precision = prepare_device(args, device)
-    data = load_data(args)
-    teacher, weights_hash = load_teacher(args, data.num_classes)
-    models, methods = "_".join(dict.fromkeys(args.model_s)), "_".join(args.distill)
-    start = f"_from{args.online_start}" if args.online_start else ""
-    name = f"S_{models}_T_{teacher.name}_{args.dataset}_{methods}_{args.online}{start}_trial_{args.trial}"
-    run = RunFolder(args.save_folder, "train_modreduce", name, args.resume)
-    if finished_already(run):
-        return
-    group = build_group(plans, teacher, args.online, data, args, device, precision)
-    results = run_experiment(run, group, data, args, precision, teacher.name, teacher_sha256=weights_hash)
-    print(table(results))
+
+    from modreduce.build import check_ensemble, plan_students
+    from modreduce.launch import launch
+
+    check_ensemble(args.online, len(args.distill))
+
+    def names(teacher: str) -> list[str]:
+        different = list(dict.fromkeys(args.model_s))
+        start = f"_from{args.online_start}" if args.online_start else ""
+        rest = f"T_{teacher}_{args.dataset}_{'_'.join(args.distill)}_{args.online}{start}_trial_{args.trial}"
+        models = args.model_s if len(different) > 1 else different
+        return [f"S_{'_'.join(each)}_{rest}" for each in (models, different)]
+
+    launch(
+        "train_modreduce",
+        flags,
+        vars(args),
+        names,
+        lambda teacher: plan_students(args.distill, args.model_s, teacher, vars(args)),
+        args.online,
+    )
 
 
 if __name__ == "__main__":

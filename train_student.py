@@ -8,56 +8,47 @@
 The run's folder is save/train_student/<name>; the same command with --resume goes on where it was stopped.
 """
 
-from dataset import dataset_dict
-from dataset.data import add_data_arguments, load_data
 from distiller_zoo import distiller_dict
-from engine.optimizer import add_training_arguments
-from engine.run import finished_already, run_experiment
-from engine.run_folder import RunFolder, add_run_arguments
 from helper.arguments import Parser
-from helper.device import prepare_device, resolve_device
 from helper.errors import UserError, run_script
-from helper.results import table
-from models.checkpoint import check_model
-from modreduce.build import StudentPlan, add_teacher_arguments, build_group
-from modreduce.student import LossWeights
-from modreduce.teacher import load_teacher
+from models import model_dict
+from modreduce.flags import add_method_flags, add_run_flags, add_teacher_flags, check_known
 
 
 def parser() -> Parser:
     """The flags of this script."""
     flags = Parser(__doc__)
     flags.add_argument("--model_s", required=True, metavar="NAME", help="the student's network")
-    flags.add_argument("--distill", required=True, choices=list(distiller_dict), help="the method")
-    add_teacher_arguments(flags)
-    methods = flags.add_argument_group("methods")
-    for method in dict.fromkeys(distiller_dict.values()):
-        method.add_arguments(methods)
-    add_data_arguments(flags, dataset_dict)
-    add_training_arguments(flags)
-    add_run_arguments(flags)
+    flags.add_argument(
+        "--distill",
+        required=True,
+        choices=list(distiller_dict),
+        metavar="METHOD",
+        help=f"the method: {', '.join(distiller_dict)}",
+    )
+    add_teacher_flags(flags)
+    add_run_flags(flags)
+    add_method_flags(flags)
     return flags
 
 
 def main() -> None:
-    args = parser().parse_args()
-    check_model("--model_s", args.model_s)
-    beta = distiller_dict[args.distill].weight if args.beta is None else args.beta
-    weights = LossWeights(args.gamma, args.alpha, beta)
-    if not sum(weights):
+    flags = parser()
+    args = flags.parse_args()
+    check_known("--model_s", args.model_s, model_dict, "networks")
+    if not any(weight is None or weight > 0 for weight in (args.gamma, args.alpha, args.beta)):
         raise UserError("--gamma, --alpha and --beta are all 0: at least one has to be above 0")
-    device = resolve_device(args.device)
-    precision = prepare_device(args, device)
-    data = load_data(args)
-    teacher, weights_hash = load_teacher(args, data.num_classes)
-    name = f"S_{args.model_s}_T_{teacher.name}_{args.dataset}_{args.distill}_trial_{args.trial}"
-    run = RunFolder(args.save_folder, "train_student", name, args.resume)
-    if finished_already(run):
-        return
-    plan = StudentPlan(args.distill, args.model_s, args.distill, weights, normalise=False)
-    group = build_group([plan], teacher, "none", data, args, device, precision)
-    results = run_experiment(run, group, data, args, precision, teacher.name, teacher_sha256=weights_hash)
-    print(table(results))
+
+    from modreduce.build import plan_students
+    from modreduce.launch import launch
+
+    launch(
+        "train_student",
+        flags,
+        vars(args),
+        lambda teacher: [f"S_{args.model_s}_T_{teacher}_{args.dataset}_{args.distill}_trial_{args.trial}"],
+        lambda teacher: plan_students([args.distill], [args.model_s], teacher, vars(args), normalise=False),
+    )
 
 
 if __name__ == "__main__":

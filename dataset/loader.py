@@ -1,11 +1,12 @@
 """Loaders that keep a data set on the training device and make whole batches there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dataset.augment import view_dict
 from helper.batch import Batch
 from helper.errors import UserError
 from helper.randomness import derive_seed, generator
@@ -19,8 +20,9 @@ class TrainLoader:
     images: (n, H, W, 3) uint8; labels: (n,) integers; numpy arrays or tensors. mean, std: per channel, in
     units where white is 1. padding: black pixels on each side, from which crops of H x W are cut; flip:
     mirror an image with probability one half. chunk: how many batches are augmented at once (1 on a CPU,
-    where a batch then stays in the cache; 64 on a GPU, where launching is what costs). Raises UserError if a
-    batch is larger than the data.
+    where a batch then stays in the cache; 64 on a GPU, where launching is what costs). views: names of the
+    further views that each batch shall have (see `dataset.augment`). Raises UserError if a batch is larger
+    than the data.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class TrainLoader:
         flip: bool = True,
         seed: int = 0,
         drop_last: bool = False,
+        views: Sequence[str] = (),
         chunk: int | None = None,
     ):
         self.n_data = len(images)
@@ -51,10 +54,11 @@ class TrainLoader:
         self.chunk = chunk or (CHUNK_ON_CUDA if self.device.type == "cuda" else 1)
         self.padding = padding
         self.flip = flip
+        self.views = {name: view_dict[name] for name in views}
         _, self.height, self.width, _ = images.shape
         self.labels = _tensor(labels).to(self.device, torch.int64)
         self._canvas = self._paint(_tensor(images))
-        self._windows = self._views()
+        self._windows = self._all_windows()
         self._normalise = Normalise((self.height, self.width), mean, std, self.device)
 
     @property
@@ -74,29 +78,55 @@ class TrainLoader:
         Images (B, 3, H, W) float32, channels-last. All draws are made before the first batch, so that nothing
         waits for the device within the epoch.
         """
-        order, windows = (draws.to(self.device, non_blocking=True) for draws in self._draw(epoch))
+        random = generator("cpu", derive_seed(self.seed, "data", epoch))
+        drawn = torch.randperm(self.n_data, generator=random)
+        order, windows = self._to_device(drawn), self._to_device(self._draw_windows(drawn, random))
+        views = {name: self._draw_view(name, drawn, epoch) for name in self.views}
         labels = self.labels[order]
         stop = min(self.n_data, len(self) * self.batch_size)
         for first in range(start * self.batch_size, stop, self.chunk * self.batch_size):
             last = min(first + self.chunk * self.batch_size, stop)
             images = self._normalise(self._windows.index_select(0, windows[first:last]))
+            further = {name: view(slice(first, last)) for name, view in views.items()}
             for begin in range(first, last, self.batch_size):
                 end = min(begin + self.batch_size, last)
-                yield Batch(images[begin - first : end - first], labels[begin:end], order[begin:end])
+                own = slice(begin - first, end - first)
+                yield Batch(
+                    images[own],
+                    labels[begin:end],
+                    order[begin:end],
+                    {name: view[own] for name, view in further.items()},
+                )
 
-    def _draw(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Which image comes when (n,), and the number of its window on the canvas (n,), mirrored or not.
+    def _draw_view(self, name: str, order: Tensor, epoch: int) -> Callable[[slice], Tensor]:
+        """A further view of the epoch's images: from places in their order to normalised images.
+
+        It has a crop, a mirroring and a random stream of its own: the other views stay as they are.
+        """
+        random = generator("cpu", derive_seed(self.seed, name, epoch))
+        windows = self._to_device(self._draw_windows(order, random))
+        augment = self.views[name](self.n_data, (self.height, self.width), random, self.device)
+
+        def view(places: slice) -> Tensor:
+            pixels = self._windows.index_select(0, windows[places])
+            return self._normalise(augment(pixels.unflatten(2, (self.width, 3)), places))
+
+        return view
+
+    def _draw_windows(self, order: Tensor, random: torch.Generator) -> Tensor:
+        """For each image of an order (n,), the number of its window on the canvas (n,), mirrored or not.
 
         Drawn on the CPU whatever the device, so that a seed means the same batches everywhere.
         """
-        random = generator("cpu", derive_seed(self.seed, "data", epoch))
-        order = torch.randperm(self.n_data, generator=random)
         down, right = torch.randint(2 * self.padding + 1, (2, self.n_data), generator=random)
         place = order
         if self.flip:
             place = order + self.n_data * torch.randint(2, (self.n_data,), generator=random)
         row = place * (self.height + self.padding) + down
-        return order, row * (self.width + self.padding) + right
+        return row * (self.width + self.padding) + right
+
+    def _to_device(self, draws: Tensor) -> Tensor:
+        return draws.to(self.device, non_blocking=True)
 
     def _paint(self, images: Tensor) -> Tensor:
         """All images, and all mirrored images, on black: (n or 2n, + 1, H + padding, W + padding, 3) uint8.
@@ -113,7 +143,7 @@ class TrainLoader:
             inner[self.n_data : -1] = inner[: self.n_data].flip(2)
         return canvas
 
-    def _views(self) -> Tensor:
+    def _all_windows(self) -> Tensor:
         """Every window of H x W on the canvas, as (number of windows, H, W * 3) views of the same memory.
 
         One index then chooses image, mirroring and crop at once, and a row of pixels is copied in one piece.

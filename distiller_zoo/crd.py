@@ -1,7 +1,7 @@
 """Relation knowledge: contrast of each image's embedding with those of all others."""
 
-import argparse
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +11,12 @@ from crd.bank import Bank
 from crd.contrast import Attach, negative_losses, sums_of_exponentials
 from crd.heads import Head
 from crd.negatives import GivenNegatives, Negatives, NegativeSampler, SameClassSampler, most_negatives
-from distiller_zoo.base import Distiller, Example
+from distiller_zoo.base import Distiller, Example, LossWeights
 from helper.arguments import fraction, positive_float, positive_int
 from helper.batch import Batch, Output
 from helper.device import full_precision
 from helper.errors import UserError
-from helper.randomness import derive_seed, generator
+from helper.randomness import derive_seed
 
 PUBLISHED_NEGATIVES = 16384
 EPSILON = 1e-7
@@ -33,7 +33,7 @@ class CRDLoss(nn.Module):
 
     s_dim, t_dim: sizes of the networks' embeddings; feat_dim: of the vectors in the banks; nce_k: negatives
     per image; nce_t: temperature; nce_m: momentum of the banks; seed: for what the banks start with;
-    low_precision: products with the banks in bfloat16 (None: as autocast says). Raises UserError for a
+    low_precision: products with the banks in bfloat16 (None: as the embeddings come). Raises UserError for a
     temperature whose exponentials overflow.
 
         loss = CRDLoss(s_dim=64, t_dim=128, n_data=500, nce_k=100)
@@ -86,7 +86,7 @@ class CRDLoss(nn.Module):
             )
         low = self.low_precision
         if low is None:
-            low = torch.is_autocast_enabled(f_s.device.type)
+            low = f_s.dtype == torch.bfloat16 or torch.is_autocast_enabled(f_s.device.type)
         with full_precision(f_s.device.type):
             anchors = [self.head_s(f_s), self.head_t(f_t)]
             loss = self._loss(anchors, [self.bank_t, self.bank_s], positives, negatives, low)
@@ -126,68 +126,41 @@ class CRD(Distiller):
     The positive is the image itself (`--crd_mode exact`), or a random image of its class (`relax`).
     """
 
-    weight = 0.8
-    multiplier = 1.0
+    label = "CRD"
+    weights = LossWeights(1.0, 1.0, 0.8)
 
-    @staticmethod
-    def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument(
-            "--nce_k",
-            type=positive_int,
-            metavar="K",
-            help=f"CRD: negatives per image ({PUBLISHED_NEGATIVES}, or all of other classes if fewer)",
-        )
-        parser.add_argument(
-            "--nce_t", type=positive_float, default=0.07, help="CRD: temperature (default 0.07)"
-        )
-        parser.add_argument(
-            "--nce_m", type=fraction, default=0.5, help="CRD: momentum of the banks (default 0.5)"
-        )
-        parser.add_argument(
-            "--feat_dim", type=positive_int, default=128, help="CRD: size of the embeddings (default 128)"
-        )
-        parser.add_argument(
-            "--crd_mode",
-            choices=("exact", "relax"),
-            default="exact",
-            help="CRD: which positive (default exact)",
-        )
-
-    def __init__(self, example: Example, args: argparse.Namespace):
-        super().__init__(example, args)
+    def __init__(
+        self,
+        example: Example,
+        *,
+        nce_k: Annotated[
+            int | None,
+            positive_int,
+            "negatives per image (default 16384, or all of other classes if fewer)",
+            {"metavar": "K"},
+        ] = None,
+        nce_t: Annotated[float, positive_float, "temperature"] = 0.07,
+        nce_m: Annotated[float, fraction, "momentum of the banks"] = 0.5,
+        feat_dim: Annotated[int, positive_int, "size of the embeddings"] = 128,
+        crd_mode: Annotated[str, ("exact", "relax"), "which positive"] = "exact",
+    ):
+        super().__init__(example)
         labels = example.labels
-        count = PUBLISHED_NEGATIVES if args.nce_k is None else args.nce_k
-        if args.nce_k is None:
-            count = max(1, min(count, most_negatives(labels)))
+        count = nce_k or max(1, min(PUBLISHED_NEGATIVES, most_negatives(labels)))
         self.negatives = NegativeSampler(labels, count)
-        self.same_class = SameClassSampler(labels) if args.crd_mode == "relax" else None
-        self.generator = generator(labels.device, derive_seed(example.seed, "draws"))
+        self.same_class = SameClassSampler(labels) if crd_mode == "relax" else None
         self.loss = CRDLoss(
-            example.student.features[-1].shape[1],
-            example.teacher.features[-1].shape[1],
+            example.student.embedding.shape[1],
+            example.teacher.embedding.shape[1],
             len(labels),
-            feat_dim=args.feat_dim,
+            feat_dim=feat_dim,
             nce_k=count,
-            nce_t=args.nce_t,
-            nce_m=args.nce_m,
+            nce_t=nce_t,
+            nce_m=nce_m,
             seed=example.seed,
         ).to(labels.device)
 
-    def generators(self) -> list[torch.Generator]:
-        return [self.generator]
-
-    def begin_epoch(self, seed: int) -> None:
-        self.generator.manual_seed(seed)
-
-    def random_state(self) -> Tensor:
-        return self.generator.get_state()
-
-    def set_random_state(self, state: Tensor) -> None:
-        self.generator.set_state(state)
-
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        negatives = self.negatives(batch.labels, self.generator)
-        positives = self.same_class(batch.labels, self.generator) if self.same_class else batch.indices
-        return self.loss.contrast(
-            student.features[-1], teacher.features[-1], batch.indices, positives, negatives
-        )
+        negatives = self.negatives(batch.labels, self.random)
+        positives = self.same_class(batch.labels, self.random) if self.same_class else batch.indices
+        return self.loss.contrast(student.embedding, teacher.embedding, batch.indices, positives, negatives)

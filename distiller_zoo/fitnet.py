@@ -1,14 +1,14 @@
 """Feature knowledge of one layer: a regressor turns the student's map into the teacher's."""
 
-import argparse
+from typing import Annotated
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distiller_zoo.base import Distiller, Example
+from distiller_zoo.base import Distiller, Example, LossWeights
 from helper.arguments import positive_int
 from helper.batch import Batch, Output
-from helper.device import full_precision
+from helper.device import autocast_like
 from helper.errors import UserError
 
 
@@ -20,8 +20,7 @@ class HintLoss(nn.Module):
 
     def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
         """Loss of the student's map (B, C, H, W) against the teacher's (B, C, H, W)."""
-        with full_precision(f_s.device.type):
-            return F.mse_loss(f_s.float(), f_t.float())
+        return F.mse_loss(f_s.float(), f_t.float())
 
 
 class Regressor(nn.Module):
@@ -63,32 +62,33 @@ class Regressor(nn.Module):
 class FitNet(Distiller):
     """FitNets in one stage: the loss stands beside the others from the first epoch on."""
 
-    weight = 100.0
+    label = "FitNet"
+    weights = LossWeights(1.0, 1.0, 100.0)
     multiplier = 100.0
 
-    @staticmethod
-    def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument(
-            "--hint_layer",
-            type=positive_int,
-            default=2,
-            metavar="N",
-            help="FitNet: which stage's map is compared, from 1 (default 2)",
-        )
-
-    def __init__(self, example: Example, args: argparse.Namespace):
-        super().__init__(example, args)
-        stages = min(len(example.student.features), len(example.teacher.features)) - 2
-        if not 1 <= args.hint_layer <= stages:
+    def __init__(
+        self,
+        example: Example,
+        *,
+        hint_layer: Annotated[
+            int, positive_int, "which stage's map is compared, from 1 (default 2)", {"metavar": "N"}
+        ] = 2,
+    ):
+        super().__init__(example)
+        stages = min(len(example.student.maps), len(example.teacher.maps))
+        if not 1 <= hint_layer <= stages:
             raise UserError(
-                f"--hint_layer {args.hint_layer} does not exist in both networks: allowed are 1 to {stages}"
+                f"--hint_layer {hint_layer} does not exist in both networks: allowed are 1 to {stages}"
             )
-        self.layer = args.hint_layer
+        self.place = hint_layer - 1
         self.regressor = Regressor(
-            tuple(example.student.features[self.layer].shape),
-            tuple(example.teacher.features[self.layer].shape),
+            tuple(example.student.maps[self.place].shape),
+            tuple(example.teacher.maps[self.place].shape),
         )
         self.loss = HintLoss()
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        return self.loss(self.regressor(student.features[self.layer]), teacher.features[self.layer])
+        f_s = student.maps[self.place]
+        with autocast_like(f_s):
+            regressed = self.regressor(f_s)
+        return self.loss(regressed, teacher.maps[self.place])

@@ -1,12 +1,12 @@
 """Relation knowledge: distances and angles between the embeddings of a batch."""
 
-import argparse
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distiller_zoo.base import Distiller, Example
+from distiller_zoo.base import Distiller, Example, LossWeights
 from helper.arguments import non_negative_float
 from helper.batch import Batch, Output
 from helper.device import full_precision
@@ -54,28 +54,22 @@ def angle_cosines(embeddings: Tensor) -> Tensor:
 class RKD(Distiller):
     """RKD on the pooled embeddings."""
 
-    weight = 1.0
-    multiplier = 1.0
+    label = "RKD"
+    weights = LossWeights(1.0, 1.0, 1.0)
 
-    @staticmethod
-    def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument(
-            "--rkd_distance",
-            type=non_negative_float,
-            default=25.0,
-            help="RKD: weight of distances (default 25)",
-        )
-        parser.add_argument(
-            "--rkd_angle", type=non_negative_float, default=50.0, help="RKD: weight of angles (default 50)"
-        )
-
-    def __init__(self, example: Example, args: argparse.Namespace):
-        super().__init__(example, args)
+    def __init__(
+        self,
+        example: Example,
+        *,
+        rkd_distance: Annotated[float, non_negative_float, "weight of distances (default 25)"] = 25.0,
+        rkd_angle: Annotated[float, non_negative_float, "weight of angles (default 50)"] = 50.0,
+    ):
+        super().__init__(example)
         if example.batch_size < 2:
             raise UserError(
                 "--batch_size 1 is too small for rkd, which compares the images of a batch: use at least 2"
             )
-        self.loss = RKDLoss(args.rkd_distance, args.rkd_angle)
+        self.loss = RKDLoss(rkd_distance, rkd_angle)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        return self.loss(student.features[-1], teacher.features[-1])
+        return self.loss(student.embedding, teacher.embedding)

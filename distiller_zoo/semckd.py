@@ -1,14 +1,12 @@
 """Feature knowledge of all layers: attention decides which teacher layer a student layer learns from."""
 
-import argparse
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distiller_zoo.base import Distiller, Example
+from distiller_zoo.base import Distiller, Example, LossWeights
 from helper.batch import Batch, Output
-from helper.device import full_precision
+from helper.device import autocast_like, full_precision
 from helper.errors import UserError
 
 EPSILON = 1e-12
@@ -79,19 +77,20 @@ class SemCKD(Distiller):
     Similarities, attention and unit vectors are in float32.
     """
 
-    weight = 400.0
+    label = "SemCKD"
+    weights = LossWeights(1.0, 1.0, 400.0)
     multiplier = 100.0
     fixed_batch = True
 
-    def __init__(self, example: Example, args: argparse.Namespace):
-        super().__init__(example, args)
+    def __init__(self, example: Example):
+        super().__init__(example)
         if example.batch_size < SMALLEST_BATCH:
             raise UserError(
                 f"--batch_size {example.batch_size} is too small for semckd, whose attention is sized by "
                 f"the batch: use at least {SMALLEST_BATCH}"
             )
         self.batch_size = example.batch_size
-        student, teacher = example.student.features[1:-1], example.teacher.features[1:-1]
+        student, teacher = example.student.maps, example.teacher.maps
         self.queries = nn.ModuleList(Projection(self.batch_size) for _ in student)
         self.keys = nn.ModuleList(Projection(self.batch_size) for _ in teacher)
         self.translators = nn.ModuleList(
@@ -100,7 +99,7 @@ class SemCKD(Distiller):
         self.loss = SemCKDLoss()
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        maps_s, maps_t = student.features[1:-1], teacher.features[1:-1]
+        maps_s, maps_t = student.maps, teacher.maps
         if maps_s[0].shape[0] != self.batch_size:
             raise UserError(
                 f"semckd was built for batches of {self.batch_size} and got {maps_s[0].shape[0]}: its "
@@ -108,7 +107,8 @@ class SemCKD(Distiller):
                 "another"
             )
         attention = self.attention(maps_s, maps_t)
-        values, targets = self.translate(maps_s, maps_t)
+        with autocast_like(maps_s[0]):
+            values, targets = self.translate(maps_s, maps_t)
         return self.loss(values, targets, attention)
 
     def attention(self, maps_s: list[Tensor], maps_t: list[Tensor]) -> Tensor:

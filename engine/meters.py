@@ -1,17 +1,97 @@
-"""Watching the sums of a run while it trains, without holding it up."""
+"""What an epoch's steps add up to: on the device, weighted by images, read without holding it up."""
 
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from engine.task import Logged
+
 SECONDS_BETWEEN_LOOKS = 0.5
+NOT_A_CAUSE = ("loss", "correct")  # a sum is not the cause of what is not finite, and comes after its parts
+
+
+class Meters:
+    """Sums of an epoch's logged terms, (students, terms), and which was the first to be not finite."""
+
+    def __init__(self, names: Sequence[str], device: torch.device):
+        self.names, self.device = list(names), device
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an epoch."""
+        self.terms: tuple[str, ...] = ()
+        self.images = self._steps = 0
+        self._sums = torch.zeros(len(self.names), 0, dtype=torch.float64, device=self.device)
+        self._finite_steps = torch.zeros(self._sums.shape, dtype=torch.int32, device=self.device)
+        self._look: Look | None = None
+
+    def add(self, logged: Logged, images: int) -> None:
+        """Add a step's means over so many images; terms that come later in an epoch count from there."""
+        if logged.terms != self.terms:
+            self._widen(logged.terms)
+        values = logged.values
+        if len(logged.terms) != len(self.terms):
+            values = values.new_zeros(self._sums.shape)
+            values[:, [self.terms.index(term) for term in logged.terms]] = logged.values
+        self._sums += values.double() * images
+        self._finite_steps += self._sums.isfinite()
+        self.images += images
+        self._steps += 1
+
+    def _widen(self, terms: tuple[str, ...]) -> None:
+        new = [term for term in terms if term not in self.terms]
+        pad = (0, len(new))
+        self._sums = torch.nn.functional.pad(self._sums, pad)
+        self._finite_steps = torch.nn.functional.pad(self._finite_steps, pad, value=self._steps)
+        self.terms = (*self.terms, *new)
+        self._look = None
+
+    def state(self) -> dict:
+        """Where the sums stand, for a resume in the middle of an epoch."""
+        return {"terms": list(self.terms), "images": self.images, "sums": self._sums}
+
+    def load(self, state: dict) -> None:
+        """Go back to where `state` was taken."""
+        self.reset()
+        self._widen(tuple(state["terms"]))
+        self._sums.copy_(state["sums"])
+        self.images = state["images"]
+
+    def means(self) -> dict[str, list[float]]:
+        """Each term's mean over the images so far, per student; waits for the device."""
+        return self._as_means(self._sums.cpu(), self.images)
+
+    def _as_means(self, sums: Tensor, images: int) -> dict[str, list[float]]:
+        means = (sums / max(images, 1)).T.tolist()
+        return dict(zip(self.terms, means, strict=True))
+
+    def now_and_then(self) -> dict[str, list[float]] | None:
+        """The means a moment ago, at most twice a second and without making the device wait; else None."""
+        if self._look is None:
+            self._look = Look(self._sums)
+        found = self._look.now_and_then(self.images)
+        return None if found is None else self._as_means(*found)
+
+    def first_broken(self, means: dict[str, list[float]]) -> tuple[str, str, float] | None:
+        """(student, term, value) of the term that was the first to be not finite; None if all are finite."""
+        broken = {
+            (term, k): value
+            for term, values in means.items()
+            for k, value in enumerate(values)
+            if not -float("inf") < value < float("inf")
+        }
+        if not broken:
+            return None
+        steps = self._finite_steps.cpu().tolist()
+        order = sorted(self.terms, key=lambda term: NOT_A_CAUSE.index(term) if term in NOT_A_CAUSE else -1)
+        term, k = min(broken, key=lambda key: (steps[key[1]][self.terms.index(key[0])], order.index(key[0])))
+        return self.names[k], term, broken[term, k]
 
 
 class Look:
-    """Reads the sums now and then without making the device wait: on a GPU they are copied aside while it
-    works.
-    """
+    """Reads sums now and then without making the device wait: a GPU copies them aside while it works."""
 
     def __init__(self, sums: Tensor):
         self.sums = sums
@@ -20,20 +100,20 @@ class Look:
             torch.empty(sums.shape, dtype=sums.dtype, pin_memory=True) if self.asynchronous else None
         )
         self._arrived: torch.cuda.Event | None = None
-        self._steps = 0
+        self._images = 0
         self._next = time.perf_counter() + SECONDS_BETWEEN_LOOKS
 
-    def now_and_then(self, steps: int) -> tuple[Tensor, int] | None:
-        """The sums and how many steps they are of, at most twice a second; else None."""
+    def now_and_then(self, images: int) -> tuple[Tensor, int] | None:
+        """The sums and how many images they are of, at most twice a second; else None."""
         if self._arrived is not None and self._arrived.query():
             self._arrived = None
-            return self._aside, self._steps
+            return self._aside, self._images
         if time.perf_counter() < self._next or self._arrived is not None:
             return None
         self._next = time.perf_counter() + SECONDS_BETWEEN_LOOKS
         if not self.asynchronous:
-            return self.sums, steps
+            return self.sums, images
         self._aside.copy_(self.sums, non_blocking=True)
-        self._arrived, self._steps = torch.cuda.Event(), steps
+        self._arrived, self._images = torch.cuda.Event(), images
         self._arrived.record()
         return None

@@ -1,15 +1,71 @@
-"""The optimizer of a run and its learning rates."""
+"""The published recipe as settings, and the optimizer that follows it."""
 
-import argparse
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from engine.task import Task
-from helper.arguments import Parser, epoch_list, fraction, non_negative_float, positive_float, positive_int
+from helper.arguments import (
+    epoch_list,
+    fraction,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+)
 from helper.recipe import SLOW_LEARNERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How long, how fast and from which seed a run trains; the defaults are the published recipe."""
+
+    epochs: Annotated[int, positive_int, "of training"] = 240
+    learning_rate: Annotated[
+        float | None, positive_float, "default 0.05, and 0.01 for MobileNetV2, ShuffleV1, ShuffleV2"
+    ] = None
+    lr_decay_epochs: Annotated[
+        list[int] | None,
+        epoch_list,
+        "epochs after which the rate is decayed (default 150,180,210 of 240, in proportion)",
+        {"metavar": "E,E,..."},
+    ] = None
+    lr_decay_rate: Annotated[float, positive_float, "factor of a decay"] = 0.1
+    weight_decay: Annotated[float, non_negative_float, "on all that is trained"] = 5e-4
+    momentum: Annotated[float, fraction, "of SGD"] = 0.9
+    clip_grad: Annotated[
+        float,
+        non_negative_float,
+        "clip each student's gradient to this norm (default 0: off)",
+        {"metavar": "NORM"},
+    ] = 0.0
+    init_epochs: Annotated[
+        int | None,
+        non_negative_int,
+        "length of a method's own first stage (default the method's: 30 for fsp, ab, ft)",
+        {"metavar": "EPOCHS"},
+    ] = None
+    seed: Annotated[int, non_negative_int, "of everything that is random"] = 1
+
+    def rate_of(self, model: str) -> float:
+        """--learning_rate, or the recipe's for that network."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 0.01 if model in SLOW_LEARNERS else 0.05
+
+    @property
+    def decay_epochs(self) -> list[int]:
+        """--lr_decay_epochs, or 150, 180 and 210 of 240 in proportion to --epochs."""
+        if self.lr_decay_epochs is not None:
+            return self.lr_decay_epochs
+        return [round(self.epochs * part) for part in (150 / 240, 180 / 240, 210 / 240)]
+
+    def decayed(self, rate: float, epoch: int) -> float:
+        """A rate in epoch `epoch` (from 0)."""
+        return decayed_rate(rate, epoch, self.decay_epochs, self.lr_decay_rate)
 
 
 def decayed_rate(rate: float, epoch: int, decay_epochs: Sequence[int], factor: float) -> float:
@@ -20,8 +76,8 @@ def decayed_rate(rate: float, epoch: int, decay_epochs: Sequence[int], factor: f
     return rate * factor ** sum(epoch >= decay for decay in decay_epochs)
 
 
-def make_optimizer(task: Task, args: argparse.Namespace, capturable: bool = False) -> torch.optim.SGD:
-    """SGD with momentum and weight decay on all that the task learns, one group per student, fused.
+def make_optimizer(task: Task, recipe: Recipe, capturable: bool = False) -> torch.optim.SGD:
+    """SGD with momentum and weight decay on all that the task's stage trains, one group per student, fused.
 
     capturable: keep the learning rates on the device, so that a CUDA graph can be replayed with new ones.
     """
@@ -32,21 +88,19 @@ def make_optimizer(task: Task, args: argparse.Namespace, capturable: bool = Fals
             group["lr"] = torch.tensor(group["lr"], device=task.device)
     return torch.optim.SGD(
         groups,
-        momentum=args.momentum,
-        weight_decay=args.weight_decay,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
         fused=task.device.type in ("cpu", "cuda"),
     )
 
 
-def set_learning_rates(
-    optimizer: torch.optim.Optimizer, epoch: int, decay_epochs: Sequence[int], factor: float
-) -> dict[str, float]:
+def set_learning_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int) -> dict[str, float]:
     """Set every group's learning rate for the epoch; returns them by the groups' names."""
     rates = {}
     for group in optimizer.param_groups:
         rate = group["initial_lr"]
         if group["decays"]:
-            rate = decayed_rate(rate, epoch, decay_epochs, factor)
+            rate = recipe.decayed(rate, epoch)
         rates[group["name"]] = rate
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -62,46 +116,3 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
         for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
-
-
-def add_training_arguments(parser: Parser, epochs: int = 240) -> None:
-    """Length of the run, optimizer and learning rate."""
-    group = parser.add_argument_group("training")
-    group.add_argument("--epochs", type=positive_int, default=epochs, help=f"default {epochs}")
-    group.add_argument(
-        "--learning_rate",
-        type=positive_float,
-        help=f"default 0.05, and 0.01 for {', '.join(SLOW_LEARNERS)}",
-    )
-    group.add_argument(
-        "--lr_decay_epochs",
-        type=epoch_list,
-        metavar="E,E,...",
-        help="epochs after which the rate is decayed (default 150,180,210 of 240, in proportion)",
-    )
-    group.add_argument(
-        "--lr_decay_rate", type=positive_float, default=0.1, help="factor of a decay (default 0.1)"
-    )
-    group.add_argument("--weight_decay", type=non_negative_float, default=5e-4, help="default 5e-4")
-    group.add_argument("--momentum", type=fraction, default=0.9, help="default 0.9")
-    group.add_argument(
-        "--clip_grad",
-        type=non_negative_float,
-        default=0.0,
-        metavar="NORM",
-        help="clip each student's gradient to this norm (default 0: off)",
-    )
-
-
-def learning_rate_of(args: argparse.Namespace, model_name: str) -> float:
-    """--learning_rate, or the recipe's for that network."""
-    if args.learning_rate is not None:
-        return args.learning_rate
-    return 0.01 if model_name in SLOW_LEARNERS else 0.05
-
-
-def decay_epochs(args: argparse.Namespace) -> list[int]:
-    """--lr_decay_epochs, or 150, 180 and 210 of 240 in proportion to --epochs."""
-    if args.lr_decay_epochs is not None:
-        return args.lr_decay_epochs
-    return [round(args.epochs * part) for part in (150 / 240, 180 / 240, 210 / 240)]

@@ -1,102 +1,173 @@
-"""From a task to a finished run folder: what all three training scripts do after their options are parsed."""
+"""From a task to a finished run folder: what all three training scripts do once they know what to train."""
 
-import argparse
+import hashlib
 import io
 import json
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import nn
 
 from dataset.data import Data, eval_loaders, train_loader
-from dataset.loader import EvalLoader
 from engine.evaluation import evaluate
-from engine.optimizer import make_optimizer
-from engine.run_folder import RunFolder, settings_of
-from engine.step import GraphedStep, Step
-from engine.task import Entry, Task
-from engine.trainer import Progress, Trainer
+from engine.optimizer import Recipe, decayed_rate
+from engine.progress import Progress
+from engine.run_folder import RunFolder
+from engine.settings import Settings, differences, identity
+from engine.task import Task
+from engine.trainer import Loaders, Trainer
 from helper.device import device_name
-from helper.provenance import versions
-from helper.results import table
+from helper.errors import UserError
+from helper.provenance import PROJECT_VERSION, versions
+from helper.results import EnsembleScore, Results, StudentScore, TeacherScore, table
 from reporting.run_plots import plot_run
+from reporting.style import require_plots
 
 
-def finished_already(run: RunFolder) -> bool:
-    """Whether there is nothing to do; says so, and shows what the run came to."""
-    if run.finished:
-        print(f"{run.path} is finished already: nothing to do")
-        print(table(json.loads((run.path / "results.json").read_text())))
-    return run.finished
-
-
-def run_experiment(
+def train(
     run: RunFolder,
-    task: Task,
+    settings: Settings,
     data: Data,
-    args: argparse.Namespace,
+    make_task: Callable[[], Task],
+    *,
+    device: torch.device,
     precision: str,
-    teacher_name: str | None = None,
-    **settings_extra: Any,
-) -> dict[str, Any]:
-    """Train, evaluate, plot, write the networks and at last results.json, whose content is returned.
+    teacher: str | None = None,
+    teacher_sha256: str | None = None,
+    warn_of_teacher: Callable[[float], str | None] = lambda accuracy: None,
+) -> Results:
+    """Train, evaluate, plot, write the networks and at last results.json, whose record is returned.
 
-    Everything that can be wrong with the request is found before the first file is written. settings_extra:
-    what a resumed run must share with its beginning beside the flags.
+    Everything that can be wrong with the request is found before the first file is written. A finished run of
+    the same settings is only shown; one with fewer epochs goes on if those it has are those of the longer
+    run. make_task: builds what is trained, asked only if there is something to train; teacher: the name of
+    its network; warn_of_teacher: what to say of a teacher with that accuracy in percent.
     """
-    device = task.device
-    settings = settings_of(args, precision=precision, data_sha256=data.fingerprint(), **settings_extra)
-    loader = train_loader(data, args, device, drop_last=task.fixed_batch)
-    test, validation = eval_loaders(data, device)
-    state = run.load(settings)
-    step = Step(task, make_optimizer(task, args, capturable=args.cuda_graph), args.clip_grad)
-    if args.cuda_graph:
-        step = GraphedStep(step, task.generators())
-    trainer = Trainer(task, step, loader, test, validation, run, args, settings, data.num_classes)
+    require_plots()
+    resolved = {"precision": precision, "eval_precision": settings.compute.eval_precision}
+    resolved |= {"data_sha256": data.fingerprint()}
+    if teacher_sha256 is not None:
+        resolved["teacher_sha256"] = teacher_sha256
+    kept = settings.nested() | {"resolved": resolved}
+    state = run.load()
+    before = None
+    if state is not None or run.finished:
+        before = state["settings"] if state is not None else run.settings_of_finished()
+    differing = {} if before is None else differences(identity(before), identity(kept), settings.defaults)
+    longer = differing.pop("epochs", None) if state is not None else None
+    refuse_differences(run, differing)
+    if run.finished and longer is None:
+        print(f"{run.path} is finished already, with these settings: nothing to do")
+        results = Results.read(run.path / "results.json")
+        print(table(results))
+        return results
+    task = make_task()
+    if longer is not None:
+        refuse_other_schedule(run, task, before, settings.recipe, state["progress"]["epoch"])
+    loaders = Loaders(
+        train_loader(data, settings.data, settings.recipe.seed, device, task.fixed_batch, task.views),
+        *eval_loaders(data, settings.data, device),
+    )
+    trainer = Trainer(
+        task,
+        settings.recipe,
+        loaders,
+        run,
+        settings=kept,
+        facts=facts_of(data, settings, kept),
+        save_every=settings.place.save_every,
+        graph=settings.compute.cuda_graph,
+    )
     try:
-        run.begin(settings, device)
+        asked = {"settings": kept, "changed": settings.changed(), "owners": dict(settings.owners)}
+        run.begin(asked, device)
         if state is not None:
             trainer.restore(state)
-        if args.compile:
+        if settings.compute.compile:
             task.compile()
-        run.write_text("summary.txt", summaries(task.entries, data))
-        run.log(f"{run.path}: {opening(trainer.progress, args, device, precision, loader.n_data)}")
+        run.write_text("summary.txt", summaries(task, data))
+        images = f"{loaders.train.n_data} images, {settings.recipe.epochs} epochs"
+        run.log(f"{run.path}: {images}, {device_name(device)}, {precision}{going_on(trainer.progress)}")
+        score = teacher_score(task, teacher, loaders)
+        if score is not None and (warning := warn_of_teacher(score.test_acc)):
+            run.log(f"warning: {warning}")
         progress = trainer.fit()
-        for name in task.names:
-            run.write_network(trainer.network_content(last_row(progress, name)), f"{name}_last")
+        results = results_of(run, task, settings, resolved, progress, loaders, score, device)
+        for student in task.students:
+            row = last_row(progress, student.plan.name)
+            run.write_network(trainer.network_content(row), f"{student.plan.name}_last")
         if task.ensemble:
             run.write_network(task.ensemble_state() | {"num_classes": data.num_classes}, "ensemble_last")
-        per_epoch = len(loader) * args.batch_size if task.fixed_batch else loader.n_data
-        results = {
-            "script": run.script,
-            "dataset": args.dataset,
-            "epochs": args.epochs,
-            "seed": args.seed,
-            "seconds": round(progress.seconds, 3),
-            "images_per_second": round(per_epoch * args.epochs / progress.training_seconds, 1),
-            "device": device_name(device),
-            "versions": versions(),
-            "teacher": teacher_scores(task, teacher_name, test),
-            "students": [student_scores(entry, progress) for entry in task.entries],
-            "ensemble": ensemble_scores(task, progress),
-        }
-        plot_run(run.path, progress.rows, results)
-        run.write_json("results.json", results)
+        plot_run(run.path, progress.rows, asdict(results))
+        results.write(run.path / "results.json")
         run.log(f"finished: results, plots and networks are in {run.path}")
+        print(table(results))
         return results
     finally:
         run.close()
 
 
-def opening(
-    progress: Progress, args: argparse.Namespace, device: torch.device, precision: str, images: int
-) -> str:
-    """The first line of a run."""
-    begun = ""
-    if progress.epoch or progress.step:
-        begun = f", going on after epoch {progress.epoch} and {progress.step} steps"
-    return f"{images} images, {args.epochs} epochs, {device_name(device)}, {precision}{begun}"
+def refuse_differences(run: RunFolder, differing: Mapping[str, tuple[Any, Any]]) -> None:
+    """Raise UserError that names every setting that differs from the run's beginning."""
+    if differing:
+        told = ", ".join(f"{name} ({then} then, {now} now)" for name, (then, now) in differing.items())
+        raise UserError(
+            f"{run.path} was begun with other settings: {told}; repeat its command, or name another run "
+            "with --trial"
+        )
+
+
+def refuse_other_schedule(
+    run: RunFolder, task: Task, before: Mapping[str, Any], recipe: Recipe, done: int
+) -> None:
+    """Raise UserError unless the epochs that a run has are those of a run of `recipe.epochs` epochs too."""
+    then = before.get("recipe", before)
+    old = Recipe(epochs=then["epochs"], lr_decay_epochs=then["lr_decay_epochs"])
+    instead = f"repeat its command with --epochs {old.epochs}, or name another run with --trial"
+    if recipe.epochs < done:
+        raise UserError(f"{run.path} has {done} epochs already, --epochs asks for {recipe.epochs}: {instead}")
+    for epoch in range(done):
+        rates = {decayed_rate(1.0, epoch, one.decay_epochs, recipe.lr_decay_rate) for one in (old, recipe)}
+        schedules = [task.schedule(epoch, one.epochs) for one in (old, recipe)]
+        if len(rates) > 1 or schedules[0] != schedules[1]:
+            what = (
+                "the learning rate" if len(rates) > 1 else "the weight of what is learned online or offline"
+            )
+            raise UserError(
+                f"{run.path} was trained for {old.epochs} epochs and cannot go on to {recipe.epochs}: with "
+                f"that length {what} is another in epoch {epoch + 1} already (a schedule that depends on "
+                f"--epochs can be fixed, as with --lr_decay_epochs, from the start); {instead}"
+            )
+
+
+def facts_of(data: Data, settings: Settings, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What a network's file says of what it was made for and of how, beside its own epoch and accuracy."""
+    dataset = data.dataset
+    names = dataset.class_names
+    return {
+        "num_classes": data.num_classes,
+        "epochs": settings.recipe.epochs,
+        "image_size": int(data.images.shape[1]),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "class_names": list(names) if names else None,
+        "dataset": dataset.name,
+        "data_sha256": kept["resolved"]["data_sha256"],
+        "changed": settings.changed(),
+        "settings_sha256": hashlib.sha256(json.dumps(identity(kept), sort_keys=True).encode()).hexdigest(),
+        "precision": kept["resolved"]["eval_precision"],
+        "version": PROJECT_VERSION,
+    }
+
+
+def going_on(progress: Progress) -> str:
+    """From where a run goes on, for its first line."""
+    if not progress.epoch and not progress.step:
+        return ""
+    return f", going on after epoch {progress.epoch} and {progress.step} steps"
 
 
 def last_row(progress: Progress, name: str) -> dict[str, Any]:
@@ -104,58 +175,96 @@ def last_row(progress: Progress, name: str) -> dict[str, Any]:
     return next(row for row in reversed(progress.rows) if row["student"] == name)
 
 
-def teacher_scores(task: Task, name: str | None, test: EvalLoader) -> dict[str, Any] | None:
+def teacher_score(task: Task, name: str | None, loaders: Loaders) -> TeacherScore | None:
     """The teacher's name and accuracy in percent, measured on the run's own test set."""
     if name is None:
         return None
-    scores, _ = evaluate(task.teacher_logits, test)
-    return {"model": name, "test_acc": scores["teacher"].top1}
+    scores, _ = evaluate(task.teacher_logits, loaders.test)
+    return TeacherScore(model=name, test_acc=scores["teacher"].top1)
 
 
-def student_scores(entry: Entry, progress: Progress) -> dict[str, Any]:
+def results_of(
+    run: RunFolder,
+    task: Task,
+    settings: Settings,
+    resolved: Mapping[str, Any],
+    progress: Progress,
+    loaders: Loaders,
+    teacher: TeacherScore | None,
+    device: torch.device,
+) -> Results:
+    """The record of a finished run."""
+    train = loaders.train
+    per_epoch = len(train) * settings.data.batch_size if task.fixed_batch else train.n_data
+    return Results(
+        script=run.script,
+        dataset=settings.data.dataset,
+        epochs=settings.recipe.epochs,
+        seed=settings.recipe.seed,
+        seconds=round(progress.seconds, 3),
+        images_per_second=round(per_epoch * settings.recipe.epochs / progress.training_seconds, 1),
+        device=device_name(device),
+        precision=settings.compute.eval_precision,
+        versions=versions(),
+        data_sha256=resolved["data_sha256"],
+        teacher_sha256=resolved.get("teacher_sha256"),
+        teacher=teacher,
+        students=tuple(student_score(student, progress) for student in task.students),
+        ensemble=ensemble_score(task, progress),
+    )
+
+
+def student_score(student: Any, progress: Progress) -> StudentScore:
     """What results.json says of a student."""
-    last, best = last_row(progress, entry.name), progress.best[entry.name]
-    return {
-        "name": entry.name,
-        "model": entry.model,
-        "distill": entry.method,
-        "parameters": sum(p.numel() for p in entry.network.parameters()),
-        "test_acc_last": last["test_acc"],
-        "test_acc_best": best["test_acc"],
-        "best_epoch": best["epoch"],
-        "test_acc_top5_last": last["test_acc_top5"],
-        "test_loss_last": last["test_loss"],
-    }
+    plan, network, distiller = student.plan, student.network, student.distiller
+    last, best = last_row(progress, plan.name), progress.best[plan.name]
+    added = 0 if distiller is None else sum(p.numel() for p in distiller.parameters())
+    return StudentScore(
+        name=plan.name,
+        model=plan.model,
+        distill=plan.method,
+        label=plan.label,
+        beta=plan.weights.beta,
+        multiplier=plan.multiplier,
+        parameters=sum(p.numel() for p in network.parameters()),
+        parameters_added=added,
+        test_acc_last=last["test_acc"],
+        test_acc_best=best["test_acc"],
+        best_epoch=best["epoch"],
+        test_acc_top5_last=last["test_acc_top5"],
+        test_loss_last=last["test_loss"],
+        seconds=round(progress.training_seconds, 3),
+    )
 
 
-def ensemble_scores(task: Task, progress: Progress) -> dict[str, Any] | None:
+def ensemble_score(task: Task, progress: Progress) -> EnsembleScore | None:
     """What results.json says of the ensemble."""
     if task.ensemble is None:
         return None
-    return {
-        "online": task.ensemble,
-        "weights": progress.weights,
-        "test_acc_last": last_row(progress, "ensemble")["test_acc"],
-        "test_acc_best": progress.best["ensemble"]["test_acc"],
-    }
+    return EnsembleScore(
+        online=task.ensemble,
+        weights=progress.weights,
+        test_acc_last=last_row(progress, "ensemble")["test_acc"],
+        test_acc_best=progress.best["ensemble"]["test_acc"],
+    )
 
 
-def summaries(entries: list[Entry], data: Data) -> str:
+def summaries(task: Task, data: Data) -> str:
     """The layers of each network as torch-summary prints them; without that package, the parameter counts."""
-    networks = {entry.model: entry.network for entry in entries}
-    return "\n\n".join(f"{name}\n{_summary(network, data)}" for name, network in networks.items()) + "\n"
+    networks = {student.plan.arch: student.network for student in task.students}
+    size = data.images.shape[1]
+    return "\n\n".join(f"{name}\n{_summary(network, size)}" for name, network in networks.items()) + "\n"
 
 
-def _summary(network: nn.Module, data: Data) -> str:
+def _summary(network: nn.Module, size: int) -> str:
     try:
         from torchsummary import summary
     except ImportError:
         count = sum(p.numel() for p in network.parameters())
         return f"{count:,} parameters (pip install torch-summary for a table of the layers)"
-    size = data.images.shape[1]
     device = next(network.parameters()).device
     with redirect_stdout(io.StringIO()):
         training = network.training
-        table = summary(network, (3, size, size), verbose=0, device=device)
+        text = summary(network, (3, size, size), verbose=0, device=device)
         network.train(training)
-    return str(table)
+    return str(text)

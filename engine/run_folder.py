@@ -1,52 +1,71 @@
-"""A run's folder: who may write to it, what stands in it, and what of it can be trusted."""
+"""A run's folder: who may write to it, what stands in it, and how it gets there beside training."""
 
 import contextlib
-import csv
-import fcntl
 import hashlib
-import io
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from helper.arguments import Parser, file_name, non_negative_int
+from helper.arguments import file_name, non_negative_float, path
 from helper.checkpoint import read_checkpoint, write_checkpoint
-from helper.device import add_device_arguments, device_name
+from helper.device import device_name
 from helper.errors import UserError, one_line
-from helper.files import check_folder, keep_as, remove_leftovers, write_atomically
+from helper.files import check_folder, hard_link, lock, remove_leftovers, write_atomically
 from helper.provenance import git_commit, versions
-from helper.results import METRICS
-
-# settings that say where and how fast a run computes, not what: they may differ when it is resumed
-FREE_SETTINGS = {"resume", "save_folder", "data_folder", "path_t", "device", "trial", "cuda_graph"}
+from helper.results import metrics_text, read_json
 
 STATE_ENTRIES = {"settings", "task", "optimizer", "progress", "sums", "random"}
 LONGEST_NAME = 200  # file systems allow 255 bytes; names of temporary files are longer
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run stands, and when it is written."""
+
+    trial: Annotated[str, file_name, "names the run, changes nothing"] = "1"
+    save_folder: Annotated[Path, path, "root of all runs"] = Path("save")
+    resume: Annotated[bool, "go on where the same command was stopped"] = False
+    save_every: Annotated[
+        float,
+        non_negative_float,
+        "write the state for --resume at most so often, and always at the end and at a stop",
+        {"metavar": "SECONDS"},
+    ] = 60.0
+
+
 class RunFolder:
     """`save/<script>/<name>/`, held by one process at a time.
 
-    Opening it reads only; `begin` makes it and takes its lock. Raises UserError when the run is finished,
-    held by another process, unfinished without `resume`, or was begun with other settings.
+    Opening it reads only; `begin` makes it and takes its lock. What belongs to an epoch is written by a
+    thread of its own, one epoch after the other, from copies; `wait` returns once all of it is on the disk,
+    and every method raises what went wrong there. former_name: a name that the same run had in an earlier
+    version. Raises UserError when the run is finished or unfinished and `resume` was not asked for.
     """
 
-    def __init__(self, save_folder: Path, script: str, name: str, resume: bool):
-        self.path = Path(save_folder) / script / short_enough(name)
+    def __init__(self, place: Place, script: str, name: str, former_name: str | None = None):
+        root = Path(place.save_folder) / script
+        self.path = root / short_enough(name)
+        if former_name and not self.path.exists() and (root / short_enough(former_name)).exists():
+            self.path = root / short_enough(former_name)
         check_folder(self.path, "--save_folder")
-        self.script, self.resume = script, resume
+        self.script, self.resume = script, place.resume
         self._lock = None
         self._writers: dict[str, Any] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="run folder")
+        self._written: Future | None = None
         self._seen = self._stamps()
-        if not self.finished and self.checkpoints() and not resume:
+        if not self.finished and self.checkpoints() and not self.resume:
             raise UserError(
                 f"{self.path} holds an unfinished run: add --resume to go on, or name another with --trial"
             )
-        if self.finished and not resume:
+        if self.finished and not self.resume:
             raise UserError(
                 f"{self.path} holds a finished run: name another with --trial, or move the folder away"
             )
@@ -63,15 +82,13 @@ class RunFolder:
     def _stamps(self) -> list[tuple[str, int, int]]:
         """Which checkpoints and results stand there, and since when."""
         stamps = []
-        for path in (*self.checkpoints(), *self.path.glob("results.json")):
+        for file in (*self.checkpoints(), *self.path.glob("results.json")):
             with contextlib.suppress(FileNotFoundError):
-                stamps.append((path.name, path.stat().st_ino, path.stat().st_mtime_ns))
+                stamps.append((file.name, file.stat().st_ino, file.stat().st_mtime_ns))
         return stamps
 
-    def load(self, settings: dict[str, Any]) -> dict[str, Any] | None:
-        """The state to go on from, None if there is none; UserError if it was made by other settings or is
-        damaged.
-        """
+    def load(self) -> dict[str, Any] | None:
+        """The state to go on from, None if there is none; UserError if it is damaged or none of a run."""
         found = self.checkpoints()
         if not found or not self.resume:
             return None
@@ -90,25 +107,18 @@ class RunFolder:
                 f"{found[0]} is no state of a run, it lacks {lacking}: "
                 "remove it and run the same command again"
             )
-        before = state["settings"]
-        differing = [
-            f"{key} ({before.get(key)} then, {settings.get(key)} now)"
-            for key in sorted(before.keys() | settings.keys())
-            if key not in FREE_SETTINGS and before.get(key) != settings.get(key)
-        ]
-        if differing:
-            raise UserError(
-                f"{self.path} was begun with other settings: {', '.join(differing)}; "
-                "repeat its command, or name another run with --trial"
-            )
         return state
 
-    def begin(self, settings: dict[str, Any], device: torch.device) -> None:
-        """Make the folder, take its lock, write args.json."""
+    def settings_of_finished(self) -> Mapping[str, Any]:
+        """The settings of a finished run without a state, from its args.json."""
+        content = read_json(self.path / "args.json")
+        return content.get("settings", {}) if isinstance(content, dict) else {}
+
+    def begin(self, asked: Mapping[str, Any], device: torch.device) -> None:
+        """Make the folder, take its lock, write args.json: what was asked, and what it was asked of."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / ".lock", "a")  # noqa: SIM115 (held until the process ends)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock(self.path / ".lock")
         except BlockingIOError:
             raise UserError(
                 f"{self.path} is in use by another process: wait for it, or name another run with --trial"
@@ -123,47 +133,68 @@ class RunFolder:
                 f"{self.path} was changed by another process just now: run the same command again"
             )
         remove_leftovers(self.path)
-        self.write_json(
-            "args.json",
-            {
-                "command": " ".join(sys.argv),
-                "settings": settings,
-                "device": device_name(device),
-                "versions": versions(),
-                "git_commit": git_commit(),
-            },
-        )
+        (self.path / "results.json").unlink(missing_ok=True)  # a finished run that goes on is unfinished
+        about = {"device": device_name(device), "versions": versions(), "git_commit": git_commit()}
+        self.write_json("args.json", {"command": " ".join(sys.argv), **asked, **about})
 
     def close(self) -> None:
         """Flush the events and give the lock back."""
+        self._thread.shutdown(wait=True)
         for writer in self._writers.values():
             with contextlib.suppress(OSError):  # a full disk was reported already, and events are not state
                 writer.close()
         if self._lock is not None:
             self._lock.close()
 
-    def save(self, state: dict[str, Any]) -> None:
+    def end_epoch(
+        self,
+        networks: Mapping[str, Mapping[str, Any]],
+        state: Mapping[str, Any] | None,
+        rows: Sequence[Mapping[str, Any]],
+        new: Sequence[Mapping[str, Any]] = (),
+        first_epoch: int = 1,
+    ) -> None:
+        """Have networks, the state if there is one, metrics.csv and events written, in that order.
+
+        networks: checkpoints by name; rows: of all epochs; new: those of this one; first_epoch:
+        of this process, in whose events what a killed run wrote later is dropped. Tensors are
+        copied before this returns.
+        """
+        self.wait()
+        networks, state = copied(networks), copied(state)
+
+        def write() -> None:
+            for name, content in networks.items():
+                self.write_network(content, name)
+            if state is not None:
+                self.save(state)
+            self.write_metrics(rows)
+            self._write_events(new, first_epoch)
+
+        rows = list(rows)
+        self._written = self._thread.submit(write)
+
+    def wait(self) -> None:
+        """Return once everything is written; raises what went wrong."""
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+    def save(self, state: Mapping[str, Any]) -> None:
         """Replace the newest checkpoint; the one before stays as previous.pth."""
-        keep_as(self.path / "last.pth", self.path / "previous.pth")
+        hard_link(self.path / "last.pth", self.path / "previous.pth")
         write_checkpoint(state, self.path / "last.pth")
 
-    def write_network(self, content: dict[str, Any], name: str) -> None:
+    def write_network(self, content: Mapping[str, Any], name: str) -> None:
         """Write a student's checkpoint, in the published teachers' format."""
         write_checkpoint(content, self.path / f"{name}.pth")
 
-    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.csv from all rows so far: it never has half a row, or a row twice."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, METRICS, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: row.get(key) for key in METRICS})
-        write_atomically(self.path / "metrics.csv", text.getvalue())
+        write_atomically(self.path / "metrics.csv", metrics_text(rows))
 
-    def write_events(self, rows: list[dict[str, Any]], first_epoch: int) -> None:
-        """Add an epoch's rows to TensorBoard, one event file per student; what a killed run wrote later is
-        dropped.
-        """
+    def _write_events(self, rows: Sequence[Mapping[str, Any]], first_epoch: int) -> None:
+        """Add an epoch's rows to TensorBoard, one event file per student."""
         from torch.utils.tensorboard import (
             SummaryWriter,  # slow to import, and only needed once training runs
         )
@@ -183,7 +214,7 @@ class RunFolder:
                 "free the disk, then repeat the command with --resume"
             ) from error
 
-    def write_json(self, name: str, content: dict[str, Any]) -> None:
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file at once."""
         write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")
 
@@ -192,12 +223,15 @@ class RunFolder:
         write_atomically(self.path / name, text)
 
     def log(self, line: str) -> None:
-        """Print a line, and keep it in log.txt."""
+        """Print a line, and keep it in log.txt; whoever listened may have gone."""
         from tqdm import tqdm
 
-        tqdm.write(line)
         try:
-            with open(self.path / "log.txt", "a") as file:
+            tqdm.write(line)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        try:
+            with open(self.path / "log.txt", "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")
         except OSError as error:
             raise UserError(
@@ -205,43 +239,19 @@ class RunFolder:
             ) from error
 
 
+def copied(content: Any) -> Any:
+    """Nested content with its tensors copied to the CPU."""
+    if isinstance(content, torch.Tensor):
+        return content.detach().to("cpu", copy=True)
+    if isinstance(content, Mapping):
+        return {key: copied(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return type(content)(map(copied, content))
+    return content
+
+
 def short_enough(name: str) -> str:
     """The name, or its beginning and a hash of the whole where a folder's name cannot be as long."""
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 13]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-
-
-def settings_of(args: Any, **resolved: Any) -> dict[str, Any]:
-    """All flags as plain values, and what 'auto' came to be."""
-    plain = {
-        key: str(value) if isinstance(value, os.PathLike) else value for key, value in vars(args).items()
-    }
-    return plain | resolved
-
-
-def add_run_arguments(parser: Parser) -> None:
-    """Seed, names, device, precision, and how to go on."""
-    group = parser.add_argument_group("run")
-    group.add_argument(
-        "--seed", type=non_negative_int, default=1, help="of everything that is random (default 1)"
-    )
-    group.add_argument(
-        "--trial", type=file_name, default="1", help="names the run, changes nothing (default 1)"
-    )
-    group.add_argument(
-        "--save_folder", type=Path, default=Path("save"), help="root of all runs (default save)"
-    )
-    group.add_argument("--resume", action="store_true", help="go on where the same command was stopped")
-    add_device_arguments(parser)
-    group.add_argument(
-        "--deterministic", action="store_true", help="the same bits at every run on a GPU too (slower)"
-    )
-    group.add_argument(
-        "--compile", action="store_true", help="compile networks and methods with torch.compile"
-    )
-    group.add_argument(
-        "--cuda_graph",
-        action="store_true",
-        help="replay the whole step as one CUDA graph, students side by side",
-    )

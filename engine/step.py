@@ -1,9 +1,10 @@
 """One step of training, run as it is or replayed as one CUDA graph."""
 
-import torch
-from torch import Tensor
+from collections.abc import Hashable
 
-from engine.task import Task
+import torch
+
+from engine.task import Logged, Task
 from helper.batch import Batch
 
 EAGER_STEPS = 3
@@ -12,14 +13,13 @@ EAGER_STEPS = 3
 class Step:
     """Forward, backward, clipping, and the optimizer's step, for all students at once.
 
-    Call it with a Batch; it returns the task's logged values (students, TERMS) on the device and never waits
-    for it.
+    Call it with a Batch; it returns what the task logs, on the device, and never waits for it.
     """
 
     def __init__(self, task: Task, optimizer: torch.optim.Optimizer, clip_grad: float = 0.0):
         self.task, self.optimizer, self.clip_grad = task, optimizer, clip_grad
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Batch) -> Logged:
         self.optimizer.zero_grad(set_to_none=True)
         loss, logged = self.task(batch)
         loss.backward()
@@ -35,32 +35,39 @@ class GraphedStep:
     """The same step, captured once as a CUDA graph and then replayed: one launch instead of thousands.
 
     The first steps run as they are, on a side stream, as capturing wants it; batches of another size than the
-    first always do. What the step draws must come from the default CUDA generator or from one of
-    `generators`.
+    first always do. When the task says that a step does something else now, it is captured anew. What the
+    step draws must come from the default CUDA generator or from one of the task's.
     """
 
-    def __init__(self, step: Step, generators: list[torch.Generator] = ()):
-        self.step, self.generators = step, generators
+    def __init__(self, step: Step):
+        self.step = step
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: Batch | None = None
-        self._logged: Tensor | None = None
+        self._logged: Logged | None = None
         self._eager_steps = 0
+        self._form: Hashable = None
 
-    def __call__(self, batch: Batch) -> Tensor:
-        if self._batch is None:
-            self._batch = Batch(*(torch.empty_like(part) for part in batch))
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The step's own."""
+        return self.step.optimizer
+
+    def __call__(self, batch: Batch) -> Logged:
+        if self._batch is None or self._form != self.step.task.form:
+            self._batch, self._form = batch.map(torch.empty_like), self.step.task.form
+            self._graph, self._eager_steps = None, 0
         if batch.images.shape != self._batch.images.shape:
             return self.step(batch)
         if self._graph is None:
             if self._eager_steps < EAGER_STEPS:
                 return self._run_aside(batch)
             self._capture()
-        for static, new in zip(self._batch, batch, strict=True):
+        for static, new in zip(self._batch.tensors(), batch.tensors(), strict=True):
             static.copy_(new)
         self._graph.replay()
         return self._logged
 
-    def _run_aside(self, batch: Batch) -> Tensor:
+    def _run_aside(self, batch: Batch) -> Logged:
         self._eager_steps += 1
         stream, main = torch.cuda.Stream(), torch.cuda.current_stream()
         stream.wait_stream(main)
@@ -72,7 +79,7 @@ class GraphedStep:
     def _capture(self) -> None:
         """Record a step without running it; gradients are then allocated in the graph's own memory."""
         self._graph = torch.cuda.CUDAGraph()
-        for generator in self.generators:
+        for generator in self.step.task.generators():
             self._graph.register_generator_state(generator)
         self.step.optimizer.zero_grad(set_to_none=True)
         with torch.cuda.graph(self._graph):

@@ -3,6 +3,7 @@ ensemble.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,59 +11,82 @@ from torch import Tensor, nn
 
 from helper.batch import Batch
 
-TERMS = ("loss", "correct", "ce", "kd", "method", "online")
+TRAINING, PRETRAINING = "training", "pretraining"
 
 
-class Entry(NamedTuple):
-    """A student as a run's files name it: its name, its network's name, its method or None, its network."""
+class Logged(NamedTuple):
+    """What a step logs: the names of its terms, and their means over the batch, (students,
+    terms), on the device.
 
-    name: str
-    model: str
-    method: str | None
-    network: nn.Module
+    The first two terms are 'loss' and 'correct'; a term that a student does not have is 0.
+    """
+
+    terms: tuple[str, ...]
+    values: Tensor
 
 
 class Task(nn.Module, ABC):
     """Something with students that a loop can train, evaluate, save and restore.
 
-    entries: one per student; ensemble: what fuses them, if anything does, and `fuser` its module;
-    fixed_batch: whether a short last batch has to be dropped. The `state_dict` holds all that training
-    changes, but for random streams.
+    students: modules with a `plan` (name, model, method, weights, multiplier, arch), a `network` and a
+    `distiller` or None; ensemble: what fuses them, if anything does; fixed_batch: whether a short last batch
+    has to be dropped; views: further views of a batch that some method reads. The `state_dict` holds all that
+    training changes, but for random streams.
     """
 
-    entries: list[Entry]
+    students: nn.ModuleList
     ensemble: str | None = None
     fixed_batch: bool = False
+    views: tuple[str, ...] = ()
     device: torch.device
 
     @property
     def names(self) -> list[str]:
         """The students' names."""
-        return [entry.name for entry in self.entries]
+        return [student.plan.name for student in self.students]
+
+    @property
+    def form(self) -> Hashable:
+        """What a step does; a captured step holds as long as it stays the same."""
+        return ""
 
     @abstractmethod
-    def ensemble_state(self) -> dict:
-        """Plain values and tensors from which the ensemble can be built again; empty without one."""
+    def pretraining_epochs(self, asked: int | None) -> int:
+        """Epochs of the first stage, `asked` or the methods' own; 0 where no method has one."""
+
+    @abstractmethod
+    def begin_stage(self, name: str) -> None:
+        """Prepare the stage of that name, TRAINING or PRETRAINING."""
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict]:
+        """Groups for the stage's optimizer: 'params', 'lr', 'name', and 'decays' (whether the schedule
+        applies).
+        """
+
+    @abstractmethod
+    def begin_epoch(self, epoch: int, epochs: int) -> float | None:
+        """Prepare epoch `epoch` (from 0; negative in the first stage); returns a schedule's value to log."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> tuple[Tensor, Logged]:
+        """The loss to differentiate, and what is logged, detached."""
+
+    @abstractmethod
+    def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Logits (B, C) by student (and 'ensemble'), and the ensemble's weights (students,)."""
 
     @abstractmethod
     def teacher_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None] | None:
         """The teacher's logits (B, C) under the name 'teacher'; None without one."""
 
     @abstractmethod
-    def parameter_groups(self) -> list[dict]:
-        """Groups for the optimizer: 'params', 'lr', 'name', and 'decays' (whether the schedule applies)."""
+    def ensemble_state(self) -> dict:
+        """Plain values and tensors from which the ensemble can be built again; empty without one."""
 
-    @abstractmethod
-    def begin_epoch(self, epoch: int, epochs: int) -> float | None:
-        """Prepare epoch `epoch` (from 0); returns a schedule's value to log."""
-
-    @abstractmethod
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss to differentiate, and (students, TERMS) means over the batch, detached, on the device."""
-
-    @abstractmethod
-    def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Logits (B, C) by student (and 'ensemble'), and the ensemble's weights (students,)."""
+    def schedule(self, epoch: int, epochs: int) -> Sequence[float]:
+        """The numbers that the methods' schedules give in epoch `epoch` of a run of `epochs`."""
+        return []
 
     def after_step(self) -> None:
         """Called after each step of the optimizer."""
@@ -73,10 +97,3 @@ class Task(nn.Module, ABC):
 
     def compile(self, **options: Any) -> None:
         """Compile what is worth it with torch.compile and its options, in place."""
-
-    def random_states(self) -> list[Tensor | None]:
-        """The state of every random stream that the task draws from."""
-        return []
-
-    def set_random_states(self, states: list[Tensor | None]) -> None:
-        """Restore what `random_states` gave."""

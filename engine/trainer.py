@@ -1,83 +1,85 @@
-"""The one training loop: epochs of steps, evaluation, checkpoints. It knows no network, no method and no
-ensemble.
+"""The one training loop: stages of epochs of steps, evaluation, what is kept. It knows no network and no
+method.
 """
 
-import argparse
 import math
 import signal
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from dataset.loader import EvalLoader, TrainLoader
 from engine.evaluation import Scores, evaluate
-from engine.meters import Look
-from engine.optimizer import decay_epochs, load_optimizer, set_learning_rates
+from engine.meters import Meters
+from engine.optimizer import Recipe, load_optimizer, make_optimizer, set_learning_rates
+from engine.progress import Progress, brief, epoch_line
 from engine.run_folder import RunFolder
-from engine.step import Step
-from engine.task import TERMS, Task
+from engine.step import GraphedStep, Step
+from engine.task import PRETRAINING, TRAINING, Task
 from helper.errors import Diverged, Interrupted
 from helper.randomness import derive_seed
 from helper.signals import StopSignals
 
 
-@dataclass
-class Progress:
-    """Where a run stands: finished epochs, steps into the next one, and what was measured so far.
+class Loaders(NamedTuple):
+    """The batches of a run: to train on, to test on, and those held out to select the best epoch."""
 
-    rows: those of metrics.csv; best: per name the best accuracy that selects, its epoch and its test
-    accuracy.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, dict[str, float]] = field(default_factory=dict)
-    weights: list[float] | None = None
-    seconds: float = 0.0
-    training_seconds: float = 0.0
+    train: TrainLoader
+    test: EvalLoader
+    validation: EvalLoader | None
 
 
 class Trainer:
     """Trains a task to its last epoch, from the start or from where its run folder says.
 
-    num_classes: written into the students' checkpoints.
+    loaders: of training, test and validation; settings: what a checkpoint says of itself; facts: what a
+    student's file says beside its own numbers; save_every: seconds between states; graph: replay steps
+    as a CUDA graph.
     """
 
     def __init__(
         self,
         task: Task,
-        step: Step,
-        train: TrainLoader,
-        test: EvalLoader,
-        validation: EvalLoader | None,
+        recipe: Recipe,
+        loaders: Loaders,
         run: RunFolder,
-        args: argparse.Namespace,
+        *,
         settings: dict[str, Any],
-        num_classes: int,
+        facts: dict[str, Any],
+        save_every: float = 0.0,
+        graph: bool = False,
     ):
-        self.task, self.step, self.run, self.args, self.settings = task, step, run, args, settings
-        self.optimizer = step.optimizer if isinstance(step, Step) else step.step.optimizer
-        self.train, self.test, self.validation = train, test, validation
-        self.num_classes = num_classes
-        self.entries = {entry.name: entry for entry in task.entries}
-        self.progress = Progress()
-        self._sums = torch.zeros(len(task.names), len(TERMS), dtype=torch.float64, device=task.device)
-        self._finite_steps = torch.zeros(self._sums.shape, dtype=torch.int32, device=task.device)
+        self.task, self.recipe, self.loaders, self.run = task, recipe, loaders, run
+        self.settings, self.facts, self.graph = settings, facts, graph
+        self.save_every = save_every
+        self.pretraining = task.pretraining_epochs(recipe.init_epochs)
+        self.students = {student.plan.name: student for student in task.students}
+        self.progress = Progress(stage=PRETRAINING if self.pretraining else TRAINING)
+        self.meters = Meters(task.names, task.device)
+        self._begin_stage(self.progress.stage)
         self._restored_random: dict[str, Any] | None = None
         self._stop_signal: int | None = None
         self._session_start = time.perf_counter()
+        self._last_state = time.perf_counter()
+
+    def _begin_stage(self, name: str) -> None:
+        """Prepare a stage, with an optimizer of its own: momentum belongs to the parameters that a stage
+        trains.
+        """
+        self.task.begin_stage(name)
+        optimizer = make_optimizer(self.task, self.recipe, capturable=self.graph)
+        step = Step(self.task, optimizer, self.recipe.clip_grad)
+        self.step = GraphedStep(step) if self.graph else step
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where a checkpoint was made: all that training changes, and every random stream."""
-        self.task.load_state_dict(state["task"])
-        load_optimizer(self.optimizer, state["optimizer"])
         self.progress = Progress(**state["progress"])
-        self._sums.copy_(state["sums"])
+        self._begin_stage(self.progress.stage)
+        self.task.load_state_dict(state["task"])
+        load_optimizer(self.step.optimizer, state["optimizer"])
+        self.meters.load(state["sums"])
         self._restored_random = state["random"]
 
     def state(self) -> dict[str, Any]:
@@ -86,103 +88,130 @@ class Trainer:
         return {
             "settings": self.settings,
             "task": self.task.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.step.optimizer.state_dict(),
             "progress": progress,
-            "sums": self._sums,
+            "sums": self.meters.state(),
             "random": {
                 "cpu": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state() if self.task.device.type == "cuda" else None,
-                "methods": self.task.random_states(),
+                "methods": [generator.get_state() for generator in self.task.generators()],
             },
         }
 
     def fit(self) -> Progress:
         """Train to the last epoch; raises Diverged, or Interrupted once a stop was asked for and is saved."""
-        first = self.progress.epoch + 1
+        first = self.progress.epoch + 1 if self.progress.stage == TRAINING else 1
         self.run.write_metrics(self.progress.rows)
         with StopSignals(self.stop):
-            while self.progress.epoch < self.args.epochs:
-                rows = self._one_epoch(self.progress.epoch)
-                self.run.write_metrics(self.progress.rows)
-                self.run.write_events(rows, first)
-                self._say(rows)
-                self._leave_if_asked()
+            while self.progress.stage == PRETRAINING:
+                self._pretraining_epoch(self.progress.epoch)
+            while self.progress.epoch < self.recipe.epochs:
+                self._training_epoch(self.progress.epoch, first)
         self.progress.seconds = self._seconds()
+        self.run.wait()
         return self.progress
 
     def stop(self, signal_number: int) -> None:
         """Ask the loop to finish its step, save and leave."""
         self._stop_signal = signal_number
 
-    def _one_epoch(self, epoch: int) -> list[dict[str, Any]]:
-        torch.manual_seed(derive_seed(self.args.seed, "epoch", epoch))
-        online_weight = self.task.begin_epoch(epoch, self.args.epochs)
-        rates = set_learning_rates(self.optimizer, epoch, decay_epochs(self.args), self.args.lr_decay_rate)
+    def _pretraining_epoch(self, epoch: int) -> None:
+        """An epoch of the first stage, which is not evaluated; the last one opens the second stage."""
+        self._begin_epoch(epoch - self.pretraining)
+        start = time.perf_counter()
+        self._train(epoch - self.pretraining, f"first stage, epoch {epoch + 1}/{self.pretraining}")
+        means = self.meters.means()
+        self._check_finite(means)
+        self._end_epoch()
+        if self.progress.epoch == self.pretraining:
+            self.progress.stage, self.progress.epoch = TRAINING, 0
+            self._begin_stage(TRAINING)
+        losses = brief(self.task.names, means)
+        seconds = time.perf_counter() - start
+        self.run.log(f"first stage, epoch {epoch + 1}/{self.pretraining}  loss: {losses}  {seconds:.1f} s")
+        self.run.end_epoch({}, self._state_if_due(), self.progress.rows)
+        self._leave_if_asked()
+
+    def _training_epoch(self, epoch: int, first: int) -> None:
+        online_weight, rates = self._begin_epoch(epoch)
+        start = time.perf_counter()
+        self._train(epoch, f"epoch {epoch + 1}/{self.recipe.epochs}")
+        means = self.meters.means()
+        self.progress.training_seconds += time.perf_counter() - start
+        self._check_finite(means)
+        try:
+            rows = self._evaluated_rows(epoch + 1, means, rates, online_weight, start)
+        except (MemoryError, RuntimeError):  # the epoch's steps are done: a resume only evaluates again
+            self.run.end_epoch({}, self.state(), self.progress.rows)
+            self.run.wait()
+            raise
+        self.progress.rows += rows
+        self._end_epoch()
+        networks = self._keep_best(rows)
+        self.run.end_epoch(networks, self._state_if_due(), self.progress.rows, rows, first)
+        self.run.log(epoch_line(self.progress, rows, self.recipe.epochs, self._seconds()))
+        self._leave_if_asked()
+
+    def _begin_epoch(self, epoch: int) -> tuple[float | None, dict[str, float]]:
+        """Set seeds, schedules and rates for epoch `epoch` (from 0, negative in the first stage)."""
+        torch.manual_seed(derive_seed(self.recipe.seed, "epoch", epoch))
+        online_weight = self.task.begin_epoch(epoch, self.recipe.epochs)
+        rates = set_learning_rates(self.step.optimizer, self.recipe, epoch)
         if self._restored_random is not None and self.progress.step:
             torch.set_rng_state(self._restored_random["cpu"])
             if self._restored_random["cuda"] is not None:
                 torch.cuda.set_rng_state(self._restored_random["cuda"])
-            self.task.set_random_states(self._restored_random["methods"])
+            streams = [state for state in self._restored_random["methods"] if state is not None]
+            for generator, state in zip(self.task.generators(), streams, strict=True):
+                generator.set_state(state)
         self._restored_random = None
+        return online_weight, rates
 
-        start = time.perf_counter()
-        self._train(epoch)
-        trained = self._means(len(self.train))
-        seconds = time.perf_counter() - start
-        self._check_finite(trained)
-        rows = self._evaluated_rows(epoch + 1, trained, rates, online_weight, start)
+    def _end_epoch(self) -> None:
+        self.meters.reset()
+        self.progress.epoch += 1
+        self.progress.step = 0
 
-        self._sums.zero_()
-        self._finite_steps.zero_()
-        self.progress.rows += rows
-        self.progress.epoch, self.progress.step = epoch + 1, 0
-        self.progress.training_seconds += seconds
-        self._keep_best(rows)
-        self.run.save(self.state())
-        return rows
-
-    def _train(self, epoch: int) -> None:
+    def _train(self, epoch: int, title: str) -> None:
+        """The steps of an epoch, from where it was left."""
         self.task.train()
-        done = self.progress.step
-        bar = tqdm(
-            total=len(self.train),
-            initial=done,
-            desc=f"epoch {epoch + 1}/{self.args.epochs}",
-            unit="step",
-            leave=False,
-            disable=None,
-        )
-        look = Look(self._sums)
+        done, total = self.progress.step, len(self.loaders.train)
+        bar = tqdm(total=total, initial=done, desc=title, unit="step", leave=False, disable=None)
         with bar:
-            for batch in self.train.epoch(epoch, start=done):
-                self._sums += self.step(batch)
-                self._finite_steps += self._sums.isfinite()
+            for batch in self.loaders.train.epoch(epoch, start=done):
+                self.meters.add(self.step(batch), len(batch.labels))
                 done += 1
                 self.progress.step = done
                 bar.update()
-                if (sums := look.now_and_then(done)) is not None:
-                    means = sums[0] / sums[1]
+                if (means := self.meters.now_and_then()) is not None:
                     self._check_finite(means)
-                    bar.set_postfix_str(self._brief(means))
-                if self._stop_signal is not None and done < len(self.train):
+                    bar.set_postfix_str(brief(self.task.names, means))
+                if self._stop_signal is not None and done < total:
                     self._leave_if_asked()
 
     def _evaluated_rows(
-        self, epoch: int, trained: Tensor, rates: dict[str, float], online_weight: float | None, start: float
+        self,
+        epoch: int,
+        means: dict[str, list[float]],
+        rates: dict[str, float],
+        online_weight: float | None,
+        start: float,
     ) -> list[dict[str, Any]]:
         """The rows of metrics.csv for an epoch (from 1), one per student and one for the ensemble."""
         self.task.eval()
-        test, weights = evaluate(self.task.predict, self.test)
-        validation = evaluate(self.task.predict, self.validation)[0] if self.validation else {}
+        test, weights = evaluate(self.task.predict, self.loaders.test)
+        validation = (
+            evaluate(self.task.predict, self.loaders.validation)[0] if self.loaders.validation else {}
+        )
         self.progress.weights = weights
         rows = []
         for name, scores in test.items():
             row: dict[str, Any] = {"epoch": epoch, "student": name, "learning_rate": rates.get(name)}
-            if name in self.task.names:
+            if name in self.students:
                 k = self.task.names.index(name)
-                values = dict(zip(TERMS, trained[k].tolist(), strict=True))
-                row |= {"train_loss": values["loss"], "train_acc": 100 * values["correct"]}
-                row |= {f"loss_{term}": values[term] for term in TERMS[2:] if values[term]}
+                values = {term: column[k] for term, column in means.items()}
+                row |= {"train_loss": values.pop("loss"), "train_acc": 100 * values.pop("correct")}
+                row |= {f"loss_{term}": value for term, value in values.items() if value}
                 row |= {"ensemble_weight": weights[k] if weights else None, "online_weight": online_weight}
             if not math.isfinite(scores.loss):
                 raise self._diverged(name, "the test loss", scores.loss)
@@ -193,8 +222,9 @@ class Trainer:
             rows.append(row | {"seconds": round(time.perf_counter() - start, 3)})
         return rows
 
-    def _keep_best(self, rows: list[dict[str, Any]]) -> None:
-        """Remember the best epoch of each name, and write the network of a student that had one."""
+    def _keep_best(self, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Remember the best epoch of each name; returns the networks of the students that just had theirs."""
+        networks = {}
         for row in rows:
             name = row["student"]
             selecting = row.get("val_acc", row["test_acc"])
@@ -205,59 +235,58 @@ class Trainer:
                 "epoch": row["epoch"],
                 "test_acc": row["test_acc"],
             }
-            if name in self.entries:
-                self.run.write_network(self.network_content(row), f"{name}_best")
+            if name in self.students:
+                networks[f"{name}_best"] = self.network_content(row)
+        return networks
 
     def network_content(self, row: dict[str, Any]) -> dict[str, Any]:
         """A student's checkpoint in the published teachers' format, for a row of metrics.csv."""
-        entry = self.entries[row["student"]]
+        student = self.students[row["student"]]
         return {
-            "model": entry.network.state_dict(),
+            "model": student.network.state_dict(),
             "epoch": row["epoch"],
             "accuracy": row["test_acc"],
-            "arch": entry.model,
-            "num_classes": self.num_classes,
+            "arch": student.plan.arch,
+            **self.facts,
         }
 
-    def _means(self, steps: int) -> Tensor:
-        return self._sums.cpu() / steps
+    def _state_if_due(self) -> dict[str, Any] | None:
+        """The state, unless one was written less than `save_every` seconds ago and more are to come."""
+        now = time.perf_counter()
+        last_epoch = self.progress.stage == TRAINING and self.progress.epoch >= self.recipe.epochs
+        if not last_epoch and self._stop_signal is None and now - self._last_state < self.save_every:
+            return None
+        self._last_state = now
+        return self.state()
 
-    def _check_finite(self, means: Tensor) -> None:
+    def _check_finite(self, means: dict[str, list[float]]) -> None:
         """Raise Diverged if a term is not finite, naming the one that was the first: the others follow it."""
-        broken = ~torch.isfinite(means)
-        if not broken.any():
-            return
-        steps = self._finite_steps.cpu().tolist()
-        order = [*TERMS[2:], "loss", "correct"]  # a sum is not the cause, and comes after its parts
-        _, place, k = min(
-            (steps[k][TERMS.index(term)], place, k)
-            for place, term in enumerate(order)
-            for k in range(len(steps))
-            if broken[k, TERMS.index(term)]
-        )
-        value = means[k, TERMS.index(order[place])].item()
-        raise self._diverged(self.task.names[k], f"its loss term '{order[place]}'", value)
+        if (broken := self.meters.first_broken(means)) is not None:
+            student, term, value = broken
+            raise self._diverged(student, f"its loss term '{term}'", value)
 
     def _diverged(self, student: str, what: str, value: float) -> Diverged:
+        self.run.wait()
         kept = self.run.path / "last.pth"
-        there = (
-            f"{kept} holds the state after epoch {self.progress.epoch}"
-            if kept.exists()
-            else "no epoch was finished"
-        )
+        there = f"{kept} holds an earlier state" if kept.exists() else "no state was written yet"
         return Diverged(
             f"student {student} diverged in epoch {self.progress.epoch + 1}: {what} is {value}; {there}; "
             "try --clip_grad 5, a smaller --learning_rate or a smaller weight of the method (-b)"
         )
 
     def _leave_if_asked(self) -> None:
-        if self._stop_signal is None or self.progress.epoch >= self.args.epochs:
+        finished = self.progress.stage == TRAINING and self.progress.epoch >= self.recipe.epochs
+        if self._stop_signal is None or finished:
             return
         if self.progress.step:
-            self._check_finite(self._means(self.progress.step))
-            self.run.save(self.state())
+            self._check_finite(self.meters.means())
+            self.run.end_epoch({}, self.state(), self.progress.rows)
+        self.run.wait()
+        where = f"epoch {self.progress.epoch}" + (
+            "" if self.progress.stage == TRAINING else " of the first stage"
+        )
         raise Interrupted(
-            f"stopped by {signal.Signals(self._stop_signal).name} after epoch {self.progress.epoch} and "
+            f"stopped by {signal.Signals(self._stop_signal).name} after {where} and "
             f"{self.progress.step} steps; saved in {self.run.path}: the same command with --resume "
             "goes on from there",
             self._stop_signal,
@@ -269,22 +298,3 @@ class Trainer:
         self._session_start = now
         self.progress.seconds += spent
         return self.progress.seconds
-
-    def _brief(self, means: Tensor) -> str:
-        return "  ".join(
-            f"{name} {row[0]:.3g} {100 * row[1]:.1f}%"
-            for name, row in zip(self.task.names, means.tolist(), strict=True)
-        )
-
-    def _say(self, rows: list[dict[str, Any]]) -> None:
-        """The line of an epoch: loss and accuracies of each student, and the time that is left."""
-        parts = []
-        for row in rows:
-            loss = f" (loss {row['train_loss']:.3f})" if "train_loss" in row else ""
-            parts.append(f"{row['student']} {row['test_acc']:.2f} %{loss}")
-        per_epoch = self._seconds() / self.progress.epoch
-        left = per_epoch * (self.args.epochs - self.progress.epoch)
-        self.run.log(
-            f"epoch {self.progress.epoch}/{self.args.epochs}  test accuracy: {', '.join(parts)}  "
-            f"{rows[-1]['seconds']:.1f} s, {tqdm.format_interval(left)} left"
-        )

@@ -4,8 +4,10 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from helper.errors import UserError
@@ -77,8 +79,8 @@ def epoch_list(text: str) -> list[int]:
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, with the script's docstring as its help.
 
-    `add_flags` makes the flags of records, methods and ensembles from the parameters of their constructors; `owners`
-    remembers for each such flag whose it is.
+    `add_flags` makes the flags of records, methods and ensembles from the parameters of their constructors,
+    and `owners` remembers for each flag of a method or an ensemble whose it is.
     """
 
     def __init__(self, description: str | None):
@@ -87,33 +89,48 @@ class Parser(argparse.ArgumentParser):
         )
         self.owners: dict[str, list[str]] = {}
         self._known: dict[str, Parameter] = {}
+        self._groups: dict[str, argparse._ArgumentGroup] = {}
 
     def error(self, message: str):
         """Raise UserError instead of printing the usage."""
         raise UserError(f"{message} (see {Path(sys.argv[0]).name} --help)")
 
     def add_flags(
-        self, owner: str | type, title: str, name: str | None = None, without: tuple[str, ...] = ()
+        self,
+        owner: str | type,
+        title: str,
+        names: Sequence[str] = (),
+        without: Sequence[str] = (),
+        choices: Mapping[str, Iterable[str]] = MappingProxyType({}),
     ) -> None:
         """A flag for each keyword-only parameter of a constructor, in the help's group of that title.
 
-        owner: a class, or "module:Class", whose source is then read without importing it; name: remembered as the
-        owner of the flags. A parameter is `Annotated[type, check, "help"]`, with a tuple of words as `check` for a
-        choice, `Annotated[bool, "help"]` for a switch, and a dict of further words for argparse at the end if need be.
-        Owners may share a flag. Raises ValueError where they differ about its check or its default.
+        owner: a class, or "module:Class", whose source is then read without importing it; names: remembered
+        as the flags' owners; without: parameters that get no flag here; choices: the words that a flag
+        allows, where only a registry knows them. A parameter is `Annotated[type, check, "help"]`, with a
+        tuple of words as `check` for a choice, `Annotated[bool, "help"]` for a switch, and a dict of
+        further words for argparse at the end if need be. Owners may share a flag. Raises ValueError where
+        they differ about it.
         """
-        group = self.add_argument_group(title)
+        group = self._group(title)
         for flag in parameters_of(owner, vars(sys.modules[__name__])):
             if flag.name in without:
                 continue
-            if name is not None:
-                self.owners.setdefault(flag.name, []).append(name)
+            if flag.name in choices:
+                flag = replace(flag, check=tuple(choices[flag.name]))
+            if names:
+                self.owners.setdefault(flag.name, []).extend(names)
             known = self._known.setdefault(flag.name, flag)
             if known is not flag:
                 if (known.check, known.default) != (flag.check, flag.default):
                     raise ValueError(f"{owner}: --{flag.name} differs from another owner's flag of that name")
                 continue
             self._add(group, flag)
+
+    def _group(self, title: str) -> argparse._ArgumentGroup:
+        if title not in self._groups:
+            self._groups[title] = self.add_argument_group(title)
+        return self._groups[title]
 
     def _add(self, group: argparse._ArgumentGroup, flag: Parameter) -> None:
         settings: dict[str, Any] = {"default": flag.default, "help": flag.text, **flag.more}
@@ -129,9 +146,9 @@ class Parser(argparse.ArgumentParser):
         settings["help"] = settings["help"].replace("%", "%%")
         group.add_argument(*settings.pop("names", (f"--{flag.name}",)), **settings)
 
-    def changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The flags whose values differ from their defaults."""
-        return {name: value for name, value in values.items() if value != self.get_default(name)}
+    def defaults(self, names: Iterable[str]) -> dict[str, Any]:
+        """The defaults of the flags of these names."""
+        return {name: self.get_default(name) for name in names}
 
 
 def options_of(owner: str | type, values: Mapping[str, Any]) -> dict[str, Any]:

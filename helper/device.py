@@ -1,16 +1,68 @@
-"""Where bf16 is used, and where it is not."""
+"""Where a run computes, and where bf16 is used and where not."""
 
-import argparse
 import os
 import platform
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
-from helper.arguments import Parser
 from helper.errors import UserError
 
 PRECISIONS = ("auto", "bf16", "fp32")
+EVAL_PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where and how a run computes."""
+
+    device: Annotated[str, str, "auto, cpu, cuda, cuda:1, ..."] = "auto"
+    precision: Annotated[
+        str, PRECISIONS, "auto: bf16 convolutions where the hardware has them, losses always in fp32"
+    ] = "auto"
+    eval_precision: Annotated[str, EVAL_PRECISIONS, "of what is reported"] = "fp32"
+    deterministic: Annotated[bool, "the same bits at every run on a GPU too (slower)"] = False
+    compile: Annotated[bool, "compile networks and methods with torch.compile"] = False
+    cuda_graph: Annotated[bool, "replay the whole step as one CUDA graph, students side by side"] = False
+
+
+def prepare(compute: Compute) -> tuple[torch.device, str]:
+    """Set what the device needs for speed or for sameness; returns it and the precision of training there.
+
+    Products in float32 are exact ones everywhere: TF32 is off. Raises UserError if the device is not there,
+    or cannot do what is asked.
+    """
+    device = resolve_device(compute.device)
+    if compute.cuda_graph and device.type != "cuda":
+        raise UserError("--cuda_graph needs --device cuda: leave it out on a CPU")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if compute.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its bits
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+    return device, resolve(compute.precision, device)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device of --device; UserError if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name} is unknown: allowed are auto, cpu, cuda, cuda:0, ...") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {name} is not supported: allowed are auto, cpu, cuda, cuda:0, ...")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: this machine has no CUDA GPU that torch can use; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+    return device
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -39,50 +91,9 @@ def full_precision(device_type: str) -> torch.autocast:
     return torch.autocast(device_type, enabled=False)
 
 
-def add_device_arguments(parser: Parser) -> None:
-    """--device and --precision."""
-    group = parser.add_argument_group("device")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default auto)")
-    group.add_argument(
-        "--precision",
-        default="auto",
-        choices=PRECISIONS,
-        help="auto: bf16 convolutions where the hardware has them, losses always in fp32 (default auto)",
-    )
-
-
-def resolve_device(name: str) -> torch.device:
-    """The torch device of --device; UserError if it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"--device {name} is unknown: allowed are auto, cpu, cuda, cuda:0, ...") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"--device {name} is not supported: allowed are auto, cpu, cuda, cuda:0, ...")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"--device {name}: this machine has no CUDA GPU that torch can use; use --device cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
-    return device
-
-
-def prepare_device(args: argparse.Namespace, device: torch.device) -> str:
-    """Set what the device needs for speed or for sameness; returns the precision that `--precision` means
-    there.
-    """
-    if args.cuda_graph and device.type != "cuda":
-        raise UserError("--cuda_graph needs --device cuda: leave it out on a CPU")
-    if args.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its bits
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    elif device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cuda.matmul.allow_tf32 = args.precision != "fp32"
-        torch.backends.cudnn.allow_tf32 = args.precision != "fp32"
-    return resolve(args.precision, device)
+def autocast_like(x: torch.Tensor) -> torch.autocast:
+    """The context in which a method's own layers run as the network did that gave x: in bfloat16 if x is."""
+    return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=x.dtype == torch.bfloat16)
 
 
 def device_name(device: torch.device) -> str:

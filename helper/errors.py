@@ -1,5 +1,6 @@
 """How the commands speak to a user who asked for something that cannot be."""
 
+import io
 import os
 import signal
 import sys
@@ -28,9 +29,14 @@ def one_line(error: BaseException | str) -> str:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a command: bad input ends with one line on standard error and exit status 2, a stop with 128 +
-    signal.
+    """Run a command: bad input ends with one line on standard error and exit status 2, a stop
+    with 128 + signal.
+
+    What the terminal's encoding cannot say is written as an escape.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except UserError as error:

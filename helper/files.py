@@ -2,14 +2,16 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from helper.errors import UserError, one_line
+
+# what a file system says that has no locks: some network file systems and those of containers
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -43,8 +45,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
                 os.unlink(temporary)
 
 
-def keep_as(path: Path, other: Path) -> None:
-    """Make the file known under another name too, replacing what had that name; no copy where links exist.
+def hard_link(path: Path, other: Path) -> None:
+    """Give the file another name too, replacing what had that name; a copy where there are no links.
 
     Raises UserError when the folder cannot be written or the disk is full.
     """
@@ -65,6 +67,51 @@ def keep_as(path: Path, other: Path) -> None:
     finally:
         # renaming one link of a file to another link of the same file leaves both
         temporary.unlink(missing_ok=True)
+
+
+def lock(path: Path) -> IO[str]:
+    """Open a file and hold a lock on it until it is closed, or until the process ends in any way.
+
+    Raises BlockingIOError if another process holds it, OSError if the file cannot be opened. Where the system
+    or the file system knows no locks a warning says so, and nothing is locked.
+    """
+    file = open(path, "a")  # noqa: SIM115 (the caller closes it)
+    try:
+        _lock(file)
+    except BlockingIOError:
+        file.close()
+        raise
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            file.close()
+            raise
+        print(
+            f"warning: {path.parent} cannot be locked ({one_line(error.strerror or error)}): "
+            "see to it that no other process writes there",
+            file=sys.stderr,
+        )
+    return file
+
+
+def _lock(file: IO[str]) -> None:
+    """Lock an open file at once or raise BlockingIOError, with what the system has."""
+    try:
+        import fcntl
+    except ImportError:
+        _lock_on_windows(file)
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lock_on_windows(file: IO[str]) -> None:
+    try:
+        import msvcrt
+    except ImportError:
+        raise OSError(errno.ENOSYS, "this system knows no locks") from None
+    try:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        raise BlockingIOError(*error.args) from None
 
 
 def check_folder(folder: Path, flag: str) -> None:
@@ -101,30 +148,3 @@ def flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-@contextlib.contextmanager
-def locked(folder: Path, name: str, busy: str) -> Iterator[None]:
-    """Make the folder if need be and hold it by a lock file in it, which ends with its process.
-
-    name: of the lock file; busy: what is said when another process holds it. Raises UserError then, and when
-    the folder cannot be written. A file system without locks is used without one, with a warning.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / name, "a")  # noqa: SIM115
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}; give another --save_folder") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(busy) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
-                raise
-            print(
-                f"warning: no lock in {folder} ({error.strerror}): let no other process write there",
-                file=sys.stderr,
-            )
-        yield

@@ -9,8 +9,8 @@ from typing import Any
 class Registry(MutableMapping[str, Any]):
     """A dictionary whose values may be given as "module:name", and are then imported when they are asked for.
 
-    package: the package in which the modules stand. A value can also be the thing itself, or a pair of "module:name" and
-    a dict of keyword arguments that are to be filled in.
+    package: the package in which the modules stand. A value can also be the thing itself, or a pair of
+    "module:name" and a dict of keyword arguments that are to be filled in.
     """
 
     def __init__(self, package: str, entries: dict[str, Any]):
@@ -22,6 +22,12 @@ class Registry(MutableMapping[str, Any]):
         value = self._entries[key]
         where = value[0] if isinstance(value, tuple) else value
         return f"{self.package}.{where}" if isinstance(where, str) else where
+
+    def modules(self) -> list[str]:
+        """The modules of the package in which entries stand, each once."""
+        owners = [self.owner(key) for key in self._entries]
+        found = [owner.split(":")[0].rpartition(".")[2] for owner in owners if isinstance(owner, str)]
+        return list(dict.fromkeys(found))
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._loaded:

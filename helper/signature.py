@@ -1,7 +1,7 @@
 """The parameters of a constructor, read from a class or from its source.
 
-A command knows all its flags before it imports torch, which takes seconds: they are read from the source of the records,
-methods and ensembles that they belong to.
+A command knows all its flags before it imports torch, which takes seconds: they are read from the source of
+the records, methods and ensembles that they belong to.
 """
 
 import ast
@@ -17,9 +17,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Parameter:
-    """A keyword-only parameter: its name, what checks a word (a function, a tuple of choices, or bool), help, default.
+    """A keyword-only parameter: its name, its help, its default.
 
-    more: further words for argparse.
+    check: what makes a value of a word (a function), a tuple of the words that are allowed, or bool for a
+    switch; more: further words for argparse.
     """
 
     name: str
@@ -32,8 +33,8 @@ class Parameter:
 def parameters_of(owner: str | type, checks: Mapping[str, Any]) -> list[Parameter]:
     """The keyword-only parameters of a class and its bases that are Annotated with a check and a help text.
 
-    owner: a class, or "module:Class"; checks: the names that stand for checks in the source. Raises ValueError for an
-    annotation of another form, LookupError if there is no such class.
+    owner: a class, or "module:Class"; checks: the names that stand for checks in the source. Raises
+    ValueError for an annotation of another form, LookupError if there is no such class.
     """
     if isinstance(owner, str):
         module, _, name = owner.partition(":")
@@ -78,6 +79,16 @@ def class_source(module: str, name: str) -> ast.ClassDef | None:
     """The definition of a class in the module's source; None if it stands elsewhere."""
     tree, _ = _source(module)
     return next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+
+
+def class_constant(owner: str, name: str) -> Any:
+    """A literal that a class "module:Class" has as its attribute, read from its source; None without one."""
+    definition = class_source(*owner.split(":"))
+    for node in definition.body if definition is not None else []:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return ast.literal_eval(node.value)
+    return None
 
 
 def _from_source(module: str, name: str, checks: Mapping[str, Any]) -> dict[str, Parameter]:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from helper.checkpoint import read_checkpoint
 from helper.errors import UserError
-from models import model_dict
+from helper.files import hard_link
+from models import build_network, is_network, model_dict
 
 SHOWN_ENTRIES = 6
 NAMING = "--model_t (evaluate.py: --model)"
@@ -19,6 +20,17 @@ def teacher_copy_path(save_folder: Path, model: str, dataset: str, epochs: int) 
     """Where `train_teacher.py` leaves a teacher for the scripts that use it: the published layout."""
     kind = "vanilla" if dataset == "cifar100" else dataset
     return save_folder / "models" / f"{model}_{kind}" / f"ckpt_epoch_{epochs}.pth"
+
+
+def leave_teacher(network: Path, copy: Path) -> str:
+    """Put a trained network where teachers are looked for, unless one stands there already; returns what to
+    say.
+    """
+    if copy.exists():
+        return f"{copy} stays as it was; this run's network is {network}"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    hard_link(network, copy)
+    return f"teacher: {copy}"
 
 
 def network_name(content: dict[str, Any], path: Path, model_name: str | None) -> str:
@@ -33,7 +45,7 @@ def network_name(content: dict[str, Any], path: Path, model_name: str | None) ->
         name = path.parent.name.removesuffix("_vanilla")
     if name is None:
         raise UserError(f"{path} does not say which network it holds: name it with {NAMING}")
-    if not isinstance(name, str) or name not in model_dict:
+    if not isinstance(name, str) or not is_network(name):
         raise UserError(f"{path}: unknown network {name!r}; the networks are {', '.join(model_dict)}")
     return name
 
@@ -57,7 +69,7 @@ def load_network(
         )
     weights = {key.removeprefix("module."): value for key, value in weights.items()}
     name = network_name(content, path, model_name)
-    network = model_dict[name](num_classes=num_classes)
+    network = build_network(name, num_classes)
     load_strictly(network, weights, f"{path} ({name})", num_classes)
     return network, name, content
 

@@ -1,6 +1,6 @@
 """What the families of networks share: the way of the data, convolutions, shortcuts, initialisation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,24 +12,42 @@ from helper.batch import Output
 class StagedNetwork(nn.Module):
     """A stem, stages that each give one map, a pooled embedding and a linear classifier.
 
-    A family defines `stem`, `stages` and `classify`, and `through_stage` or `embed` where it differs.
+    A family defines `stem`, `stages` and `classify`, and `through_stage` or `last_map` where it differs.
     """
 
-    def forward(self, x: Tensor, is_feat: bool = False, preact: bool = False) -> Tensor | Output:
+    def forward(
+        self, x: Tensor, is_feat: bool = False, preact: bool = False
+    ) -> Tensor | tuple[list[Tensor], Tensor]:
         """Logits (N, classes) of images (N, 3, H, W), 32 x 32 or 64 x 64; with `is_feat`, (features, logits).
 
         features: the map (N, C, H, W) after the stem, one per stage, then the embedding (N, D). With `preact`
         the maps of the stages are taken before their last ReLU.
         """
-        x = self.stem(x)
-        features = [x] if is_feat else []
-        for stage in self.stages():
-            before, x = self.through_stage(stage, x)
-            if is_feat:
-                features.append(before if preact else x)
-        embedding = self.embed(x)
-        logits = self.classify(embedding)
-        return Output([*features, embedding], logits) if is_feat else logits
+        if is_feat:
+            output = self.outputs(x)
+            features = [output.stem, *output.preact, output.embedding] if preact else output.features
+            return features, output.logits
+        for before, after in self.through_stages(self.stem(x)):  # noqa: B007 (the last ones count)
+            pass
+        return self.classify(self.embed(before, after))
+
+    def outputs(self, x: Tensor) -> Output:
+        """All that the network says of images (N, 3, H, W), in one pass."""
+        stem = self.stem(x)
+        stages = list(self.through_stages(stem))
+        averaged = self.last_map(*stages[-1])
+        embedding = average(averaged)
+        preact, maps = map(list, zip(*stages, strict=True))
+        return Output(stem, maps, preact, embedding, self.classify(embedding), averaged=averaged)
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """The linear layer that gives the logits."""
+        return next(self._modules[name] for name in ("fc", "linear", "classifier") if name in self._modules)
+
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        """The batch norms, one per stage, that give the maps before the ReLU, but for a shortcut's part."""
+        return [norm_of(list(stage)[-1]) for stage in self.stages()]
 
     def stem(self, x: Tensor) -> Tensor:
         """The first map (N, C, H, W) of images (N, 3, H, W), after its ReLU."""
@@ -39,6 +57,12 @@ class StagedNetwork(nn.Module):
         """The stages in order, each as the blocks it is made of."""
         raise NotImplementedError
 
+    def through_stages(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each stage's map before and after its last ReLU."""
+        for stage in self.stages():
+            before, x = self.through_stage(stage, x)
+            yield before, x
+
     def through_stage(self, stage: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
         """A stage's map before and after its last ReLU, which every block leaves to this method."""
         for block in stage:
@@ -46,13 +70,24 @@ class StagedNetwork(nn.Module):
             x = F.relu(before)
         return before, x
 
-    def embed(self, x: Tensor) -> Tensor:
-        """The embedding (N, D) of the last stage's map: its average over all places."""
-        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+    def embed(self, before: Tensor, after: Tensor) -> Tensor:
+        """The embedding (N, D) of the last stage's map before and after its ReLU."""
+        return average(self.last_map(before, after))
+
+    def last_map(self, before: Tensor, after: Tensor) -> Tensor:
+        """The map (N, D, H, W) whose average is the embedding, of the last stage's before and after its
+        ReLU.
+        """
+        return after
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits (N, classes) of embeddings (N, D)."""
         raise NotImplementedError
+
+
+def average(x: Tensor) -> Tensor:
+    """The average (N, C) of a map (N, C, H, W) over all its places."""
+    return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
 def conv(
@@ -74,6 +109,13 @@ def projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequentia
     if stride == 1 and in_channels == out_channels:
         return nn.Sequential()
     return nn.Sequential(conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels))
+
+
+def norm_of(block: nn.Module) -> nn.BatchNorm2d:
+    """The last batch norm on a block's main path; that of a plain sequence is the sequence's last."""
+    norms = {name: module for name, module in block.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    main = [name for name in norms if name.startswith("bn")]
+    return norms[max(main) if main else list(norms)[-1]]
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:

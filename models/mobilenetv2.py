@@ -82,7 +82,11 @@ class MobileNetV2(StagedNetwork):
         self.conv2 = _conv_norm_relu(in_channels, HEAD, 1)
         self.classifier = nn.Sequential(nn.Linear(HEAD, num_classes))
         initialise_convolutions(self)
-        initialise_classifier(self.classifier[0])
+        initialise_classifier(self.classifier)
+
+    @property
+    def classifier(self) -> nn.Linear:
+        return self._modules["classifier"][0]
 
     def stem(self, x: Tensor) -> Tensor:
         return self.conv1(x)
@@ -97,8 +101,8 @@ class MobileNetV2(StagedNetwork):
             x = blocks(x)
         return x, x
 
-    def embed(self, x: Tensor) -> Tensor:
-        return super().embed(self.conv2(x))
+    def last_map(self, before: Tensor, after: Tensor) -> Tensor:
+        return self.conv2(after)
 
     def classify(self, embedding: Tensor) -> Tensor:
         return self.classifier(embedding)

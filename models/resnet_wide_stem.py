@@ -65,20 +65,22 @@ class Bottleneck(nn.Module):
 
 
 class WideStemResNet(StagedNetwork):
-    """A residual network of four stages; `blocks` says how many blocks of which kind each stage has."""
+    """A residual network of four stages; `blocks` says how many blocks each has.
 
-    def __init__(
-        self, num_classes: int = 100, *, block: type[BasicBlock] | type[Bottleneck], blocks: Sequence[int]
-    ):
+    block: 'basic', 'bottleneck', or a class like these two.
+    """
+
+    def __init__(self, num_classes: int = 100, *, block: str | type[nn.Module], blocks: Sequence[int]):
         super().__init__()
+        kind = {"basic": BasicBlock, "bottleneck": Bottleneck}.get(block, block)
         self.conv1 = conv(3, STEM, 3)
         self.bn1 = nn.BatchNorm2d(STEM)
         in_channels = STEM
         for number, (width, count) in enumerate(zip(STAGE_WIDTHS, blocks, strict=True), start=1):
             stage = nn.Sequential()
             for position in range(count):
-                stage.append(block(in_channels, width, stride=2 if number > 1 and position == 0 else 1))
-                in_channels = width * block.expansion
+                stage.append(kind(in_channels, width, stride=2 if number > 1 and position == 0 else 1))
+                in_channels = width * kind.expansion
             self.add_module(f"layer{number}", stage)
         self.linear = nn.Linear(in_channels, num_classes)
         initialise_convolutions(self)

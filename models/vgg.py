@@ -33,6 +33,9 @@ class VGG(StagedNetwork):
     def stages(self) -> Sequence[nn.Sequential]:
         return self.block1, self.block2, self.block3, self.block4
 
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        return [[m for m in stage if isinstance(m, nn.BatchNorm2d)][-1] for stage in self.stages()]
+
     def through_stage(self, stage: nn.Sequential, x: Tensor) -> tuple[Tensor, Tensor]:
         """A max-pooling and a block: its map before and after its last ReLU.
 

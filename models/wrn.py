@@ -3,10 +3,11 @@
 Zagoruyko and Komodakis, "Wide Residual Networks", 2016. https://arxiv.org/abs/1605.07146
 """
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helper.batch import Output
 from models.common import StagedNetwork, conv, initialise_convolutions
 
 STEM = 16
@@ -79,27 +80,27 @@ class WideResNet(StagedNetwork):
         initialise_convolutions(self)
         nn.init.zeros_(self.fc.bias)
 
-    def forward(self, x: Tensor, is_feat: bool = False, preact: bool = False) -> Tensor | Output:
-        """As for every network, but the maps are the blocks' sums.
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        """The next BN after each stage: the stage's own map is the sum in front of it."""
+        return [self.block2.norm, self.block3.norm, self.bn1]
 
-        With `preact`, those of the stages are taken after the next BN.
-        """
-        x = self.conv1(x)
-        features = [x] if is_feat else []
-        activated = F.relu(self.block1.norm(x), inplace=True)
+    def stem(self, x: Tensor) -> Tensor:
+        return self.conv1(x)
+
+    def through_stages(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The maps are the blocks' sums; before the ReLU means after the next BN."""
+        normalised = self.block1.norm(x)
         for stage, next_norm in (
             (self.block1, self.block2.norm),
             (self.block2, self.block3.norm),
             (self.block3, self.bn1),
         ):
-            x = stage(x, activated)
+            x = stage(x, F.relu(normalised))
             normalised = next_norm(x)
-            activated = F.relu(normalised)
-            if is_feat:
-                features.append(normalised if preact else x)
-        embedding = self.embed(activated)
-        logits = self.classify(embedding)
-        return Output([*features, embedding], logits) if is_feat else logits
+            yield normalised, x
+
+    def last_map(self, before: Tensor, after: Tensor) -> Tensor:
+        return F.relu(before)
 
     def classify(self, embedding: Tensor) -> Tensor:
         return self.fc(embedding)

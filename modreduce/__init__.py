@@ -1,16 +1,18 @@
 """Online knowledge: students that learn from each other through an ensemble."""
 
-from modreduce.fc import FullyConnected
-from modreduce.group import Group
-from modreduce.one import Gate
-from modreduce.online import OnlineMethod
-from modreduce.pcl import PeerCollaborative
-from modreduce.student import LossWeights, Student
-from modreduce.teacher import Teacher
-from modreduce.wavg import WeightedAverage
+from helper.registry import Registry
 
-ensemble_dict: dict[str, type[OnlineMethod]] = {
-    method.name: method for method in (WeightedAverage, Gate, FullyConnected, PeerCollaborative, OnlineMethod)
-}
-
-__all__ = ["Group", "LossWeights", "OnlineMethod", "Student", "Teacher", "ensemble_dict"]
+ensemble_dict = Registry(
+    "modreduce",
+    {
+        "wavg": "wavg:WeightedAverage",
+        "mean": "mean:Mean",
+        "one": "one:Gate",
+        "fc": "fc:FullyConnected",
+        "pcl": "pcl:PeerCollaborative",
+        "dml": "dml:DeepMutualLearning",
+        "kdcl": "kdcl:Collaborative",
+        "okddip": "okddip:DiversePeers",
+        "none": "online:OnlineMethod",
+    },
+)

@@ -1,78 +1,86 @@
-"""From names and flags to a group of students, ready to train."""
+"""From names and settings to a group of students, ready to train."""
 
-import argparse
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from dataset.data import Data
 from distiller_zoo import distiller_dict
-from distiller_zoo.base import Example
-from engine.optimizer import learning_rate_of
-from helper.arguments import Parser, non_negative_float, positive_float
-from helper.batch import Output
+from distiller_zoo.base import Distiller, Example, LossWeights
+from engine.settings import Settings
+from helper.arguments import options_of
+from helper.batch import Batch
 from helper.errors import UserError
 from helper.randomness import derive_seed
-from models import model_dict
-from models.checkpoint import check_model
+from models import build_network
 from modreduce import ensemble_dict
 from modreduce.fused import FusedEnsemble
 from modreduce.group import Group
-from modreduce.student import LossWeights, Student
-from modreduce.teacher import Teacher
+from modreduce.student import Student, StudentPlan
+from modreduce.teacher import Teacher, outputs
 
 EXAMPLE_IMAGES = 2
 
 
-@dataclass(frozen=True)
-class StudentPlan:
-    """What to build: the student's name, its network, its method (None without teacher), weights and
-    multiplier.
+def plan_students(
+    methods: Sequence[str],
+    models: Sequence[str],
+    teacher: str,
+    options: Mapping[str, Any],
+    normalise: bool = True,
+) -> list[StudentPlan]:
+    """One plan per method; UserError if lists of other lengths are given, or if nothing of a
+    student's loss counts.
+
+    Weights and multiplier are those that the method was published with, for this pair if the pair is known,
+    unless given; models, beta and multiplier may be given once for all, or once per student.
     """
-
-    name: str
-    model: str
-    method: str | None
-    weights: LossWeights
-    multiplier: float = 1.0
-    normalise: bool = True
-
-
-def plan_students(args: argparse.Namespace) -> list[StudentPlan]:
-    """One plan per `--distill` of `train_modreduce.py`; UserError if lists of other lengths are given.
-
-    beta and the multiplier are each method's own unless given; they may be given once for all, or once per
-    student.
-    """
-    count = len(args.distill)
-    models = per_student("--model_s", args.model_s, count)
-    betas = per_student("-b/--beta", args.beta or [None], count)
-    multipliers = per_student("--multiplier", args.multiplier or [None], count)
+    count = len(methods)
+    models = per_student("--model_s", models, count)
+    betas = per_student("-b/--beta", as_list(options["beta"]), count)
+    multipliers = per_student("--multiplier", as_list(options.get("multiplier", 1.0)), count)
     plans = []
     for name, method, model, beta, multiplier in zip(
-        student_names(args.distill), args.distill, models, betas, multipliers, strict=True
+        student_names(methods), methods, models, betas, multipliers, strict=True
     ):
         kind = distiller_dict[method]
-        weights = LossWeights(args.gamma, args.alpha, kind.weight if beta is None else beta)
+        own = kind.weights_for(model, teacher, **options_of(kind, options))
+        given = (options["gamma"], options["alpha"], beta)
+        weights = LossWeights(*(w if g is None else g for g, w in zip(given, own, strict=True)))
         if not sum(weights):
             raise UserError(
                 f"student {name}: gamma, alpha and beta are all 0; at least one has to be above 0"
             )
-        factor = kind.multiplier if multiplier is None else multiplier
-        plans.append(StudentPlan(name, model, method, weights, factor))
+        plans.append(
+            StudentPlan(
+                name,
+                model,
+                method,
+                weights,
+                kind.multiplier if multiplier is None else multiplier,
+                normalise,
+                kind.network_name(model, teacher) if weights.beta else model,
+                kind.label,
+            )
+        )
     return plans
 
 
-def per_student(flag: str, values: list, count: int) -> list:
+def as_list(value: Any) -> list:
+    """One value, or several, as a list."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def per_student(flag: str, values: Sequence, count: int) -> list:
     """One value per student, from one for all or one for each."""
     if len(values) not in (1, count):
         raise UserError(f"{flag} has {len(values)} values for {count} students: give one for all, or {count}")
     return list(values) * (count if len(values) == 1 else 1)
 
 
-def student_names(methods: list[str]) -> list[str]:
+def student_names(methods: Sequence[str]) -> list[str]:
     """Each student is called by its method; repeats are numbered from the second on: kd, kd_2, kd_3."""
     seen: Counter[str] = Counter()
     names = []
@@ -82,12 +90,19 @@ def student_names(methods: list[str]) -> list[str]:
     return names
 
 
+def check_ensemble(online: str, students: int) -> None:
+    """Raise UserError if the ensemble needs more students."""
+    fewest = ensemble_dict[online].fewest_students
+    if students < fewest:
+        raise UserError(f"--online {online} needs at least {fewest} students, --distill names {students}")
+
+
 def build_group(
-    plans: list[StudentPlan],
+    plans: Sequence[StudentPlan],
     teacher: Teacher | None,
     online: str,
     data: Data,
-    args: argparse.Namespace,
+    settings: Settings,
     device: torch.device,
     precision: str,
 ) -> Group:
@@ -95,51 +110,47 @@ def build_group(
 
     Each student's weights depend on the seed and its name alone, not on who its peers are.
     """
-    method = ensemble_dict[online]
-    if len(plans) < method.fewest_students:
-        raise UserError(
-            f"--online {online} needs at least {method.fewest_students} students, --distill names "
-            f"{len(plans)}"
-        )
+    check_ensemble(online, len(plans))
     if teacher is not None:
         teacher.network.to(device, memory_format=torch.channels_last)
-    students = [_student(plan, teacher, data, args, device) for plan in plans]
-    torch.manual_seed(derive_seed(args.seed, "ensemble"))
+    students = [_student(plan, teacher, data, settings, device) for plan in plans]
+    seed = settings.recipe.seed
+    torch.manual_seed(derive_seed(seed, "ensemble"))
+    kind = ensemble_dict[online]
+    ensemble = kind(len(students), data.num_classes, **options_of(kind, settings.options))
+    ensemble.join(students)
     group = Group(
         students,
         teacher,
-        method(students, data.num_classes, args),
+        ensemble,
         device=device,
         precision=precision,
-        seed=args.seed,
-        learning_rates=[learning_rate_of(args, plan.model) for plan in plans],
-        ensemble_learning_rate=getattr(args, "ensemble_lr", 0.1),
-        side_streams=args.cuda_graph and len(students) > 1,
+        eval_precision=settings.compute.eval_precision,
+        seed=seed,
+        learning_rates=[settings.recipe.rate_of(plan.model) for plan in plans],
+        side_streams=settings.compute.cuda_graph and len(students) > 1,
     )
     return group.to(device)
 
 
 def _student(
-    plan: StudentPlan, teacher: Teacher | None, data: Data, args: argparse.Namespace, device: torch.device
+    plan: StudentPlan, teacher: Teacher | None, data: Data, settings: Settings, device: torch.device
 ) -> Student:
-    torch.manual_seed(derive_seed(args.seed, "network", plan.name))
-    network = model_dict[check_model("--model_s", plan.model)](num_classes=data.num_classes)
-    network = network.to(device, memory_format=torch.channels_last)
+    seed = settings.recipe.seed
+    torch.manual_seed(derive_seed(seed, "network", plan.name))
+    network = build_network(plan.model, data.num_classes).to(device, memory_format=torch.channels_last)
+    if teacher is None or plan.method is None:
+        return Student(plan, network)
+    kind: type[Distiller] = distiller_dict[plan.method]
+    options = options_of(kind, settings.options)
     distiller = None
-    if teacher is not None and plan.method is not None and plan.weights.beta:
-        example = _example(network, teacher, data, args, plan.name, device)
-        distiller = distiller_dict[plan.method](example, args)
-    return Student(
-        plan.name,
-        plan.model,
-        network,
-        distiller,
-        plan.method,
-        plan.weights,
-        temperature=getattr(args, "kd_T", 4.0),
-        multiplier=plan.multiplier,
-        normalise=plan.normalise,
-    )
+    if plan.weights.beta:
+        network = kind.network(network, teacher.network, data.num_classes)
+        network = network.to(device, memory_format=torch.channels_last)
+        example = _example(network, teacher, data, settings, plan, device)
+        distiller = kind(example, **options).to(device)
+    kd = kind.kd_loss(plan.model, teacher.name, **{"kd_T": settings.options.get("kd_T")} | options)
+    return Student(plan, network, distiller, kd, kind.has_free_scale(**options))
 
 
 @torch.no_grad()
@@ -147,48 +158,36 @@ def _example(
     network: torch.nn.Module,
     teacher: Teacher,
     data: Data,
-    args: argparse.Namespace,
-    name: str,
+    settings: Settings,
+    plan: StudentPlan,
     device: torch.device,
 ) -> Example:
     """What the student's method needs to know of the networks and the data to size its layers."""
     size = data.images.shape[1]
+    labels = torch.from_numpy(data.labels).to(device)
     images = torch.zeros(EXAMPLE_IMAGES, 3, size, size, device=device)
+    batch = Batch(images, labels[:EXAMPLE_IMAGES], torch.arange(EXAMPLE_IMAGES, device=device))
     network.eval()
-    student = Output(*network(images, is_feat=True))
+    student = outputs(network, batch)
     network.train()
     return Example(
         student=student,
-        teacher=teacher(images),
-        labels=torch.from_numpy(data.labels).to(device),
-        batch_size=args.batch_size,
+        teacher=teacher(batch),
+        labels=labels,
+        batch_size=settings.data.batch_size,
         num_classes=data.num_classes,
-        seed=derive_seed(args.seed, "method", name),
+        seed=derive_seed(settings.recipe.seed, "method", plan.name),
+        student_network=network,
+        teacher_network=teacher.network,
+        student_model=plan.model,
+        teacher_model=teacher.name,
     )
-
-
-def add_teacher_arguments(parser: Parser, many_students: bool = False) -> None:
-    """The teacher, and the weights of the losses; with many students beta may be one number per student."""
-    group = parser.add_argument_group("distillation")
-    group.add_argument("--path_t", type=Path, required=True, help="the teacher's checkpoint")
-    group.add_argument("--model_t", help="its network, where the checkpoint does not say")
-    group.add_argument(
-        "-r", "--gamma", type=non_negative_float, default=1.0, help="weight of cross-entropy (default 1)"
-    )
-    group.add_argument("-a", "--alpha", type=non_negative_float, default=1.0, help="weight of KD (default 1)")
-    group.add_argument(
-        "-b",
-        "--beta",
-        type=non_negative_float,
-        nargs="+" if many_students else None,
-        help="weight of the method (default: the method's own)",
-    )
-    group.add_argument("--kd_T", type=positive_float, default=4.0, help="temperature of KD (default 4)")
 
 
 def load_ensemble(content: dict, where: str, students: int, num_classes: int) -> FusedEnsemble:
     """The ensemble of a run's ensemble_last.pth; UserError if it is none, or of other students or classes."""
-    kind = ensemble_dict.get(str(content.get("online")))
+    name = str(content.get("online"))
+    kind = ensemble_dict.get(name)
     whole = content.keys() >= {"students", "num_classes", "state"}
     if kind is None or not issubclass(kind, FusedEnsemble) or not whole:
         raise UserError(
@@ -203,10 +202,10 @@ def load_ensemble(content: dict, where: str, students: int, num_classes: int) ->
             f"{len(names)}, in this order, and a data set of {classes} classes (given: {students}, "
             f"{num_classes})"
         )
-    settings = argparse.Namespace(kd_T=1.0, online_start=0, online_weight=0.0, online_weight_start=1.0)
-    ensemble = kind([None] * students, num_classes, settings)
+    ensemble = kind(students, num_classes)
     try:
         ensemble.load_state_dict(content["state"])
+        ensemble.free_scale = list(content.get("free_scale", ensemble.free_scale))
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"{where} holds weights that do not fit {kind.name} with {students} students and {num_classes} "

@@ -1,12 +1,11 @@
 """A linear layer over all the students' logits."""
 
-import argparse
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from modreduce.fused import FusedEnsemble
-from modreduce.student import Student
 
 
 class FullyConnected(FusedEnsemble):
@@ -18,9 +17,9 @@ class FullyConnected(FusedEnsemble):
 
     name = "fc"
 
-    def __init__(self, students: list[Student], num_classes: int, args: argparse.Namespace):
-        super().__init__(students, num_classes, args)
-        self.FC = nn.Linear(len(students) * num_classes, num_classes)
+    def __init__(self, count: int, num_classes: int, **flags: Any):
+        super().__init__(count, num_classes, **flags)
+        self.FC = nn.Linear(count * num_classes, num_classes)
 
     def combine(self, logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         fused = self.FC(torch.cat(list(logits), dim=1))

@@ -1,16 +1,17 @@
 """Ensembles that fuse the students' logits into one output, which every student is pulled towards."""
 
-import argparse
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distiller_zoo import DistillKL
+from distiller_zoo.kd import TEMPERATURE, DistillKL
+from helper.arguments import positive_float
 from helper.batch import Batch
 from helper.device import full_precision
 from modreduce.online import OnlineMethod
-from modreduce.schedule import online_weight
 from modreduce.student import Student
 
 
@@ -18,47 +19,50 @@ class FusedEnsemble(OnlineMethod):
     """Fused logits g of the students' detached logits; g trains by cross-entropy, students see it detached.
 
     Total loss of student k: w * KD(z_k, g, T = 4) + (1 - w) * offline_k, with w of `online_weight`
-    (ModReduce). A subclass says in `combine` how logits become one output.
+    (ModReduce). A subclass says in `combine` how logits become one output; where it has flags of its own it
+    hands the others on.
     """
 
     fewest_students = 2
     has_ensemble = True
 
-    def __init__(self, students: list[Student], num_classes: int, args: argparse.Namespace):
-        super().__init__(students, num_classes, args)
-        self.count = len(students)
-        self.kd = DistillKL(args.kd_T)
-        self.start, self.final = args.online_start, args.online_weight
-        self.first = args.online_weight_start
+    def __init__(
+        self,
+        count: int,
+        num_classes: int,
+        *,
+        kd_T: Annotated[
+            float | None, positive_float, "temperature of KD (default 4; with --logit_stand the pair's)"
+        ] = None,
+        **schedule: Any,
+    ):
+        super().__init__(count, num_classes, **schedule)
+        self.kd = DistillKL(kd_T or TEMPERATURE)
+        self.kd_of_shape = DistillKL(kd_T or TEMPERATURE, standardise=True)
+        self._fused: Tensor | None = None
 
     def combine(self, logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Fused logits (B, C) and weights (N,) from stacked logits (N, B, C) and images (B, 3, H, W)."""
         raise NotImplementedError
-
-    def online_weight(self, epoch: int, epochs: int) -> float:
-        """Weight of the online loss in epoch `epoch` (from 0): growing, or from `--online_start` on at its
-        full size.
-        """
-        if self.start:
-            return self.final if epoch >= self.start else 0.0
-        return online_weight(epoch, epochs, self.first, self.final)
 
     def begin_epoch(self, epoch: int, epochs: int) -> float:
         weight = self.online_weight(epoch, epochs)
         self.weight.fill_(weight)
         return weight
 
-    def losses(
-        self, students: list[Student], logits: list[Tensor], terms: list[dict[str, Tensor]], batch: Batch
-    ) -> tuple[list[Tensor], Tensor]:
-        fused, _ = self.fuse(students, [z.detach() for z in logits], batch.images)
-        target = fused.detach()
-        totals = []
-        for student, z, own in zip(students, logits, terms, strict=True):
-            own["online"] = self.kd(z, target)
-            totals.append(self.weight * own["online"] + (1.0 - self.weight) * student.offline(own))
-        return totals, F.cross_entropy(fused, batch.labels)
+    def targets(self, logits: Sequence[Tensor], batch: Batch) -> list[Tensor]:
+        self._fused, _ = self.fuse(logits, batch.images)
+        return [self._fused.detach()] * len(logits)
 
-    def fuse(self, students: list[Student], logits: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    def own_loss(self, batch: Batch) -> Tensor:
+        fused, self._fused = self._fused, None
+        return F.cross_entropy(fused, batch.labels)
+
+    def total(self, student: Student, logits: Tensor, terms: dict[str, Tensor], target: Tensor) -> Tensor:
+        kd = self.kd_of_shape if student.free_scale else self.kd
+        terms["online"] = kd(logits, target)
+        return self.weight * terms["online"] + (1.0 - self.weight) * student.offline(terms)
+
+    def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         with full_precision(images.device.type):
-            return self.combine(torch.stack(logits), images)
+            return self.combine(torch.stack(self.comparable(logits)), images)

@@ -1,18 +1,19 @@
 """The students of one teacher, as one thing to train."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from engine.task import TERMS, Entry, Task
-from helper.batch import Batch, Output
+from distiller_zoo.base import Distiller
+from engine.task import PRETRAINING, TRAINING, Logged, Task
+from helper.batch import Batch
 from helper.device import autocast
 from helper.randomness import derive_seed
 from modreduce.online import OnlineMethod
-from modreduce.student import Student
+from modreduce.student import Student, method_sum
 from modreduce.teacher import Teacher
 
 
@@ -22,138 +23,168 @@ class Group(Task):
     `train_teacher.py` trains a group of one without teacher, `train_student.py` one with a teacher, and
     `train_modreduce.py` N students with an ensemble: the step is the same.
 
-    learning_rates: one per student; ensemble_learning_rate: of what the online method learns, never decayed.
+    learning_rates: one per student; precision, eval_precision: of the networks in training and in `predict`.
     """
 
     def __init__(
         self,
-        students: list[Student],
+        students: Sequence[Student],
         teacher: Teacher | None,
         online: OnlineMethod,
         *,
         device: torch.device,
         precision: str,
         seed: int,
-        learning_rates: list[float],
-        ensemble_learning_rate: float = 0.1,
+        learning_rates: Sequence[float],
+        eval_precision: str = "fp32",
         side_streams: bool = False,
     ):
         super().__init__()
         self.students = nn.ModuleList(students)
         self.online = online
         self.teacher = teacher
-        self.device, self.precision, self.seed = device, precision, seed
-        self.learning_rates = learning_rates
-        self.ensemble_learning_rate = ensemble_learning_rate
-        self.entries = [Entry(s.name, s.model_name, s.method, s.network) for s in students]
+        self.device, self.seed = device, seed
+        self.precision, self.eval_precision = precision, eval_precision
+        self.learning_rates = list(learning_rates)
         self.ensemble = online.name if online.has_ensemble else None
-        self.fixed_batch = any(s.distiller is not None and s.distiller.fixed_batch for s in students)
+        self.fixed_batch = any(distiller.fixed_batch for distiller in self.distillers)
+        self.views = tuple(dict.fromkeys(view for distiller in self.distillers for view in distiller.views))
+        self.stage = TRAINING
         self._streams = [torch.cuda.Stream(device) for _ in students] if side_streams else None
 
+    @property
+    def distillers(self) -> list[Distiller]:
+        """The methods of the students that have one."""
+        return [student.distiller for student in self.students if student.distiller is not None]
+
+    @property
+    def form(self) -> Hashable:
+        return self.stage, self.online.form
+
+    def pretraining_epochs(self, asked: int | None) -> int:
+        own = max((student.pretraining for student in self.students), default=0)
+        return own if asked is None or not own else asked
+
+    def begin_stage(self, name: str) -> None:
+        self.stage = name
+
     def parameter_groups(self) -> list[dict]:
-        """One group of parameters per student, with its learning rate, and one of the online method if it
-        learns.
-        """
-        groups = [
-            {"params": list(student.parameters()), "lr": rate, "name": student.name, "decays": True}
-            for student, rate in zip(self.students, self.learning_rates, strict=True)
-        ]
+        """One group of parameters per student with its learning rate, and the ensemble's if it learns."""
+        pretraining = self.stage == PRETRAINING
+        groups = []
+        for student, rate in zip(self.students, self.learning_rates, strict=True):
+            params = student.pretrained_parameters() if pretraining else student.trained_parameters()
+            if params:
+                rate = student.distiller.pretraining_rate(rate) if pretraining else rate
+                groups.append({"params": params, "lr": rate, "name": student.name, "decays": not pretraining})
         learned = [p for p in self.online.parameters() if p.requires_grad]
-        if learned:
-            rate = self.ensemble_learning_rate
+        if learned and not pretraining:
+            rate = self.online.learning_rate
             groups.append({"params": learned, "lr": rate, "name": "ensemble", "decays": False})
         return groups
 
     def begin_epoch(self, epoch: int, epochs: int) -> float | None:
-        """Seed what the methods draw and set the online schedule; returns the online weight of the epoch."""
+        """Seed what the methods draw and set the schedules; returns the online weight of the epoch."""
         for student in self.students:
-            if student.distiller is not None:
-                student.distiller.begin_epoch(derive_seed(self.seed, "method", student.name, epoch))
-        return self.online.begin_epoch(epoch, epochs)
+            student.begin_epoch(epoch, epochs, derive_seed(self.seed, "method", student.name, epoch))
+        return None if epoch < 0 else self.online.begin_epoch(epoch, epochs)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Total loss of the step, and what is logged: the terms of engine.task.TERMS, (N, len(TERMS)),
-        detached.
-        """
+    def schedule(self, epoch: int, epochs: int) -> list[float]:
+        self.begin_epoch(epoch, epochs)
+        modules = [self.online, *self.distillers, *self.students]
+        own = [b for module in modules for b in module.buffers(recurse=False) if b.dim() == 0]
+        return [float(b) for b in own]
+
+    def train(self, mode: bool = True) -> "Group":
+        super().train(mode)
+        if mode and self.stage == PRETRAINING:
+            for student in self.students:
+                student.train_first_stage()
+        return self
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Logged]:
+        """Total loss of the step, and what is logged of it."""
+        if self.stage == PRETRAINING:
+            return self._pretrain(batch)
         with autocast(self.device, self.precision):
-            teacher = self._teacher_output(batch.images)
+            teacher = None if self.teacher is None else self.teacher(batch)
             outputs, terms = [], []
             for student, stream in self._in_parallel():
                 with stream:
                     output, own = student(batch, teacher)
-                outputs.append(output.logits)
+                outputs.append(output)
                 terms.append(own)
             self._join()
-            losses, own_loss = self.online.losses(list(self.students), outputs, terms, batch)
+            self.online.observe(outputs)
+            logits = [output.logits for output in outputs]
+            targets = self.online.targets([z.detach() for z in logits], batch)
+            losses = [
+                self.online.total(student, z, own, target)
+                for student, z, own, target in zip(self.students, logits, terms, targets, strict=True)
+            ]
+            own_loss = self.online.own_loss(batch)
         total = torch.stack(losses).sum()
         if own_loss is not None:
             total = total + own_loss
-        return total, self._logged(losses, terms, outputs, batch)
+        return total, logged(losses, terms, logits, batch)
+
+    def _pretrain(self, batch: Batch) -> tuple[Tensor, Logged]:
+        """The first stage's loss: of the students whose method has one; the others wait."""
+        losses, terms, outputs = [], [], []
+        with autocast(self.device, self.precision):
+            teacher = self.teacher(batch)
+            zero = teacher.logits.new_zeros(())
+            for student in self.students:
+                output, own = student.pretrain(batch, teacher) if student.pretraining else (teacher, {})
+                losses.append(method_sum(own) if own else zero)
+                terms.append(own)
+                outputs.append(output.logits)
+        return torch.stack(losses).sum(), logged(losses, terms, outputs, batch)
 
     def after_step(self) -> None:
-        self.online.after_step(list(self.students))
+        for student in self.students:
+            if student.distiller is not None:
+                student.distiller.after_step(student.network)
+        if self.stage == TRAINING:
+            self.online.after_step(list(self.students))
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """Logits (B, C) by name, 'ensemble' among them if there is one, and the ensemble's weights (N,)."""
-        with autocast(self.device, self.precision):
-            logits = [student.network(images).float() for student in self.students]
-            fused = self.online.fuse(list(self.students), logits, images)
-        named = dict(zip(self.names, logits, strict=True))
-        if fused is None:
-            return named, None
-        return named | {"ensemble": fused[0]}, fused[1]
+        with autocast(self.device, self.eval_precision):
+            return fused_logits(self.names, [s.network for s in self.students], self.online, images)
 
     @torch.no_grad()
     def teacher_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None] | None:
-        """The teacher's logits (B, C), as `predict` gives the students'."""
         if self.teacher is None:
             return None
-        with autocast(self.device, self.precision):
-            return {"teacher": self.teacher(images).logits.float()}, None
+        with autocast(self.device, self.eval_precision):
+            return {"teacher": self.teacher.logits(images)}, None
 
     def ensemble_state(self) -> dict:
-        """What `evaluate.py --ensemble` needs: the method's name and weights, and whom it fuses in which
-        order.
-        """
+        """What `evaluate.py --ensemble` needs: method, weights, and whom it fuses in which order."""
         if self.ensemble is None:
             return {}
         return {
             "online": self.online.name,
             "students": self.names,
-            "models": [student.model_name for student in self.students],
+            "models": [student.plan.arch for student in self.students],
+            "free_scale": self.online.free_scale,
             "state": self.online.state_dict(),
         }
 
     def generators(self) -> list[torch.Generator]:
         """The random streams that the methods draw from."""
-        return [
-            stream for s in self.students if s.distiller is not None for stream in s.distiller.generators()
-        ]
-
-    def random_states(self) -> list[Tensor | None]:
-        """Where each method's own random stream stands."""
-        return [s.distiller.random_state() if s.distiller is not None else None for s in self.students]
-
-    def set_random_states(self, states: list[Tensor | None]) -> None:
-        """Put the methods' random streams back to where they stood."""
-        for student, state in zip(self.students, states, strict=True):
-            if state is not None:
-                student.distiller.set_random_state(state)
+        return [distiller.random for distiller in self.distillers]
 
     def compile(self, **options: Any) -> None:
         """Compile the networks and what the methods compute, in place: the names of their weights stay."""
-        networks = [self.teacher.network] if self.teacher else []
-        for student in self.students:
-            networks += [student.network] + ([student.distiller] if student.distiller is not None else [])
-        for network in networks:
+        networks = [student.network for student in self.students]
+        for network in [*networks, *([self.teacher.network] if self.teacher else [])]:
+            network.outputs = torch.compile(network.outputs, **options)
             network.compile(**options)
-
-    def _teacher_output(self, images: Tensor) -> Output | None:
-        if self.teacher is None:
-            return None
-        features, logits = self.teacher(images)
-        return Output(features, logits.float())
+        for distiller in self.distillers:
+            distiller.compile(**options)
 
     def _in_parallel(self) -> Iterator[tuple[Student, contextlib.AbstractContextManager]]:
         """Each student with the CUDA stream that it runs on; without streams one runs after the other."""
@@ -170,15 +201,28 @@ class Group(Task):
         for stream in self._streams or []:
             torch.cuda.current_stream(self.device).wait_stream(stream)
 
-    @staticmethod
-    @torch.no_grad()
-    def _logged(
-        losses: list[Tensor], terms: list[dict[str, Tensor]], logits: list[Tensor], batch: Batch
-    ) -> Tensor:
-        zero = losses[0].new_zeros(())
-        rows = []
-        for loss, own, z in zip(losses, terms, logits, strict=True):
-            correct = (z.argmax(dim=1) == batch.labels).float().mean()
-            values = {"loss": loss.detach(), "correct": correct} | {k: v.detach() for k, v in own.items()}
-            rows.append(torch.stack([values.get(term, zero) for term in TERMS]))
-        return torch.stack(rows)
+
+def fused_logits(
+    names: Sequence[str], networks: Sequence[nn.Module], online: OnlineMethod, images: Tensor
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Logits (B, C) of each network by name, of what fuses them under 'ensemble', and its weights (N,)."""
+    logits = [network(images).float() for network in networks]
+    fused = online.fuse(logits, images)
+    named = dict(zip(names, logits, strict=True))
+    return (named, None) if fused is None else (named | {"ensemble": fused[0]}, fused[1])
+
+
+@torch.no_grad()
+def logged(
+    losses: Sequence[Tensor], terms: Sequence[dict[str, Tensor]], logits: Sequence[Tensor], batch: Batch
+) -> Logged:
+    """The terms of all students side by side: loss, share of correct answers, and every named term."""
+    own = dict.fromkeys(name for found in terms for name in found)
+    order = sorted(own, key=lambda name: {"ce": 0, "kd": 1, "online": 3}.get(name, 2))
+    zero = losses[0].new_zeros(())
+    rows = []
+    for loss, found, z in zip(losses, terms, logits, strict=True):
+        correct = (z.argmax(dim=1) == batch.labels).float().mean()
+        values = [found[name].detach() if name in found else zero for name in order]
+        rows.append(torch.stack([loss.detach(), correct, *values]))
+    return Logged(("loss", "correct", *order), torch.stack(rows))

@@ -1,13 +1,12 @@
 """The gate of ONE: the image decides whom to believe."""
 
-import argparse
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modreduce.fused import FusedEnsemble
-from modreduce.student import Student
 
 
 class Gate(FusedEnsemble):
@@ -19,9 +18,9 @@ class Gate(FusedEnsemble):
 
     name = "one"
 
-    def __init__(self, students: list[Student], num_classes: int, args: argparse.Namespace):
-        super().__init__(students, num_classes, args)
-        self.FC = nn.Linear(12, len(students))
+    def __init__(self, count: int, num_classes: int, **flags: Any):
+        super().__init__(count, num_classes, **flags)
+        self.FC = nn.Linear(12, count)
 
     def combine(self, logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         pooled = F.adaptive_avg_pool2d(images.float(), 2).flatten(1)

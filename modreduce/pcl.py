@@ -1,7 +1,8 @@
 """Peer collaborative learning: everyone learns from the others' moving averages."""
 
-import argparse
 import copy
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,32 +29,42 @@ class PeerCollaborative(OnlineMethod):
     fewest_students = 2
     has_ensemble = True
 
-    @staticmethod
-    def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument(
-            "--pcl_T", type=positive_float, default=3.0, help="temperature between peers (default 3)"
-        )
-        parser.add_argument(
-            "--pcl_decay", type=fraction, default=0.999, help="decay of the moving averages (default 0.999)"
-        )
-        parser.add_argument(
-            "--pcl_ramp_up",
-            type=positive_int,
-            metavar="EPOCHS",
-            help="epochs until the soft targets count fully (default a third of the run: 80 of 240)",
-        )
-
-    def __init__(self, students: list[Student], num_classes: int, args: argparse.Namespace):
-        super().__init__(students, num_classes, args)
-        self.count, self.start = len(students), args.online_start
-        self.kd = DistillKL(args.pcl_T)
-        self.decay = args.pcl_decay
-        self.ramp_up = args.pcl_ramp_up
-        self.averages = nn.ModuleList(copy.deepcopy(student.network) for student in students)
-        self.averages.requires_grad_(False)
+    def __init__(
+        self,
+        count: int,
+        num_classes: int,
+        *,
+        pcl_T: Annotated[float, positive_float, "pcl: temperature between peers"] = 3.0,
+        pcl_decay: Annotated[float, fraction, "pcl: decay of the moving averages"] = 0.999,
+        pcl_ramp_up: Annotated[
+            int | None,
+            positive_int,
+            "pcl: epochs until the soft targets count fully (default a third of the run: 80 of 240)",
+            {"metavar": "EPOCHS"},
+        ] = None,
+        **schedule: Any,
+    ):
+        super().__init__(count, num_classes, **schedule)
+        self.kd = DistillKL(pcl_T)
+        self.kd_of_shape = DistillKL(pcl_T, standardise=True)
+        self.decay = pcl_decay
+        self.ramp_up = pcl_ramp_up
+        self.averages = nn.ModuleList()
         self.register_buffer("steps", torch.zeros(()))
         self.register_buffer("active", torch.zeros(()))
+        self._asked = True
         self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
+
+    def join(self, students: Sequence[Student]) -> None:
+        """Every student's average starts as a copy of its network."""
+        super().join(students)
+        self.averages = nn.ModuleList(copy.deepcopy(student.network) for student in students)
+        self.averages.requires_grad_(False)
+        self.averages.eval()
+
+    @property
+    def form(self) -> str:
+        return "peers are asked" if self._asked else "offline"
 
     def train(self, mode: bool = True) -> "PeerCollaborative":
         """The averages always predict with their averaged batch-norm statistics."""
@@ -63,31 +74,36 @@ class PeerCollaborative(OnlineMethod):
 
     def begin_epoch(self, epoch: int, epochs: int) -> float:
         """Before `--online_start` students learn offline only; from then on r follows its ramp."""
-        active = epoch >= self.start
+        self._asked = epoch >= self.start
         weight = consistency_weight(epoch, self.ramp_up or max(1, epochs // 3))
-        self.active.fill_(float(active))
+        self.active.fill_(float(self._asked))
         self.weight.fill_(weight)
-        return weight if active else 0.0
+        return weight if self._asked else 0.0
 
     @torch.no_grad()
     def peer_logits(self, images: Tensor) -> list[Tensor]:
         """Logits (B, C) of every student's average."""
         return [average(images).float() for average in self.averages]
 
-    def losses(
-        self, students: list[Student], logits: list[Tensor], terms: list[dict[str, Tensor]], batch: Batch
-    ) -> tuple[list[Tensor], None]:
+    def targets(self, logits: Sequence[Tensor], batch: Batch) -> list[list[Tensor] | None]:
+        """The other students' averages' logits, for each student; they are asked only once they count."""
+        if not self._asked:
+            return [None] * len(logits)
         peers = self.peer_logits(batch.images)
-        totals = []
-        for k, (student, z, own) in enumerate(zip(students, logits, terms, strict=True)):
-            own["online"] = sum(self.kd(z, peer) for j, peer in enumerate(peers) if j != k)
-            online = student.scale(self.weight) * (
-                student.offline_sum(own, self.weight) + self.weight * own["online"]
-            )
-            totals.append(torch.where(self.active > 0, online, student.offline(own)))
-        return totals, None
+        return [[peer for j, peer in enumerate(peers) if j != k] for k in range(len(logits))]
 
-    def _tensors(self, students: list[Student]) -> tuple[list[Tensor], list[Tensor]]:
+    def total(
+        self, student: Student, logits: Tensor, terms: dict[str, Tensor], target: list[Tensor] | None
+    ) -> Tensor:
+        if target is None:
+            return student.offline(terms)
+        kd = self.kd_of_shape if student.free_scale else self.kd
+        terms["online"] = sum(kd(logits, peer) for peer in target)
+        return student.scale(self.weight) * (
+            student.offline_sum(terms, self.weight) + self.weight * terms["online"]
+        )
+
+    def _tensors(self, students: Sequence[Student]) -> tuple[list[Tensor], list[Tensor]]:
         """The averages' parameters and buffers, and beside each the student's own."""
         if self._pairs is None:
             self._pairs = ([], [])
@@ -100,7 +116,7 @@ class PeerCollaborative(OnlineMethod):
         return self._pairs
 
     @torch.no_grad()
-    def after_step(self, students: list[Student]) -> None:
+    def after_step(self, students: Sequence[Student]) -> None:
         """Move every average towards its student."""
         averages, current = self._tensors(students)
         decay = torch.clamp(1.0 - 1.0 / (self.steps + 1.0), max=self.decay)
@@ -108,6 +124,6 @@ class PeerCollaborative(OnlineMethod):
         torch._foreach_mul_(averages, decay)
         torch._foreach_add_(averages, torch._foreach_mul(current, 1.0 - decay))
 
-    def fuse(self, students: list[Student], logits: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-        mean = torch.stack(self.peer_logits(images)).mean(dim=0)
+    def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+        mean = torch.stack(self.comparable(self.peer_logits(images))).mean(dim=0)
         return mean, torch.full((self.count,), 1.0 / self.count, device=mean.device)

@@ -4,6 +4,7 @@ Figures are built without pyplot and without touching matplotlib's settings, so 
 this keeps its own. Colours: Okabe and Ito, "Color Universal Design", 2008.
 """
 
+import importlib.util
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -177,3 +178,10 @@ def save(place: Figure, path: Path, dots_per_inch: int = 200) -> Path:
     place.savefig(buffer, format=suffix, dpi=dots_per_inch, facecolor="white")
     write_atomically(path, buffer.getvalue())
     return path
+
+
+def require_plots() -> None:
+    """Raise UserError if what draws and logs a run is not installed."""
+    for package in ("matplotlib", "tensorboard"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"{package} is not installed: pip install -r pyt.txt")

@@ -596,7 +596,7 @@ CASES: list[tuple[str, str]] = [
     ("scripts.reproduce --epochs nan", "argument --epochs: 'nan' is not a whole number from 1"),
     ("scripts.reproduce --seeds one", "--seeds one: 'one' is no number or range; write 9,5,8 or 1-3"),
     ("scripts.reproduce --experiments 99", "--experiments 99: allowed are 1 to 15"),
-    ("scripts.reproduce --online mean", "--online mean is unknown; allowed are wavg, one, fc, pcl, none"),
+    ("scripts.reproduce --online median", "--online median is unknown; allowed are wavg, mean, one, fc, pcl,"),
     ("scripts.reproduce --dataset mnist", "argument --dataset: invalid choice: 'mnist' (choose from"),
     (
         "scripts.reproduce --save_folder occupied --dry_run",

@@ -1,0 +1,92 @@
+"""What a run was asked for: the records of its rooms, and the flags of methods and ensembles."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dataset.data import DataSettings
+from engine.optimizer import Recipe
+from engine.run_folder import Place
+from helper.arguments import options_of
+from helper.device import Compute
+
+RECORDS = {"data": DataSettings, "recipe": Recipe, "compute": Compute, "place": Place}
+# what may differ at a resume beside how and where a run computes: what stands there is told by its hash
+FOUND_ELSEWHERE = ("data_folder", "path_t", "eval_batch_size")
+# of version 0.1; the defaults are now those that a method was published with
+FORMER_DEFAULTS = {"gamma": 1.0, "alpha": 1.0, "kd_T": 4.0}
+PRECISIONS = ("precision", "eval_precision")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the flags say, in the records that the rooms read.
+
+    options: the flags that belong to no record; defaults: of every flag; owners: the methods and ensembles
+    that have a flag, of those that are theirs.
+    """
+
+    data: DataSettings
+    recipe: Recipe
+    compute: Compute
+    place: Place
+    options: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    owners: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(
+        cls, values: Mapping[str, Any], defaults: Mapping[str, Any], owners: Mapping[str, Sequence[str]]
+    ) -> "Settings":
+        """From the values of all flags by name."""
+        records = {name: kind(**options_of(kind, values)) for name, kind in RECORDS.items()}
+        taken = {field.name for kind in RECORDS.values() for field in fields(kind)}
+        options = {name: value for name, value in values.items() if name not in taken}
+        return cls(**records, options=options, defaults=defaults, owners=owners)
+
+    def nested(self) -> dict[str, Any]:
+        """Every setting as a plain value, by record; the others under 'options'."""
+        records = {name: plain(asdict(getattr(self, name))) for name in RECORDS}
+        return {**records, "options": plain(self.options)}
+
+    def changed(self) -> dict[str, Any]:
+        """The flags that say what is computed, and whose values differ from their defaults."""
+        values = {**asdict(self.data), **asdict(self.recipe), **self.options}
+        different = {name: value for name, value in values.items() if value != self.defaults.get(name)}
+        return plain({name: value for name, value in different.items() if name not in FOUND_ELSEWHERE})
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON and a checkpoint can hold them."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a resumed run must share with its beginning, from settings as a run keeps them, now or formerly.
+
+    Where and how it computes may differ, but for the precision that was used.
+    """
+    if "recipe" not in settings:  # before version 0.2 a run kept its flags side by side
+        found = dict(settings) | {"eval_precision": settings.get("precision")}
+        found |= {name: None for name, value in FORMER_DEFAULTS.items() if found.get(name) == value}
+    else:
+        found = {**settings["data"], **settings["recipe"], **settings["options"], **settings["resolved"]}
+    compute, place = ({field.name for field in fields(kind)} for kind in (Compute, Place))
+    free = (compute - set(PRECISIONS)) | place | set(FOUND_ELSEWHERE)
+    return {name: value for name, value in found.items() if name not in free}
+
+
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """What differs between two identities: name -> (then, now).
+
+    A flag that one of them did not know had its default.
+    """
+    found = {}
+    for name in sorted(before.keys() | now.keys()):
+        then, current = (side.get(name, defaults.get(name)) for side in (before, now))
+        if then != current:
+            found[name] = (then, current)
+    return found

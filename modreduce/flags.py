@@ -1,0 +1,78 @@
+"""The flags of the training scripts; nothing here imports torch, so that --help and wrong words answer at
+once.
+"""
+
+from collections.abc import Mapping
+
+from dataset import dataset_dict
+from distiller_zoo import distiller_dict
+from helper.arguments import Parser, non_negative_float, path
+from helper.errors import UserError
+from helper.registry import Registry
+from helper.signature import class_constant
+from modreduce import ensemble_dict
+
+RECORDS = {
+    "data": "dataset.data:DataSettings",
+    "training": "engine.optimizer:Recipe",
+    "run": "engine.run_folder:Place",
+    "device": "helper.device:Compute",
+}
+
+
+def add_run_flags(parser: Parser) -> None:
+    """Data, recipe, run folder and device: what every training script asks."""
+    for title, record in RECORDS.items():
+        parser.add_flags(record, title, choices={"dataset": dataset_dict})
+
+
+def add_teacher_flags(parser: Parser, many_students: bool = False) -> None:
+    """The teacher and the weights of the losses; with many students beta may be one number per student."""
+    group = parser.add_argument_group("distillation")
+    group.add_argument("--path_t", type=path, required=True, help="the teacher's checkpoint")
+    group.add_argument("--model_t", help="its network, where the checkpoint does not say")
+    for short, name, what in (
+        ("-r", "--gamma", "cross-entropy"),
+        ("-a", "--alpha", "KD"),
+        ("-b", "--beta", "the method"),
+    ):
+        group.add_argument(
+            short,
+            name,
+            type=non_negative_float,
+            nargs="+" if many_students and name == "--beta" else None,
+            help=f"weight of {what} (default: what the method was published with)",
+        )
+
+
+def add_method_flags(parser: Parser) -> None:
+    """The flags of every offline method, each method's in a group of its own."""
+    for names, owner in owners_of(distiller_dict).items():
+        parser.add_flags(owner, f"{label_of(owner)} (--distill {' or '.join(names)})", names)
+
+
+def add_ensemble_flags(parser: Parser) -> None:
+    """When and how strongly students learn from each other, and the flags of every ensemble."""
+    for names, owner in reversed(owners_of(ensemble_dict).items()):
+        parser.add_flags(owner, "online learning", names)
+
+
+def owners_of(registry: Registry) -> dict[tuple[str, ...], str | type]:
+    """Whose parameters are flags, by the names that they are registered under."""
+    names: dict[str | type, list[str]] = {}
+    for name in registry:
+        names.setdefault(registry.owner(name), []).append(name)
+    return {tuple(found): owner for owner, found in names.items()}
+
+
+def label_of(owner: str | type) -> str:
+    """A method's label, without importing it."""
+    if isinstance(owner, str):
+        return class_constant(owner, "label") or owner.partition(":")[2]
+    return owner.label or owner.__name__
+
+
+def check_known(flag: str, name: str, registry: Mapping[str, object], what: str) -> None:
+    """Raise UserError, which lists the names there are, if the name is none of them."""
+    if name not in registry:
+        raise UserError(f"{flag} {name} is unknown; the {what} are {', '.join(registry)}")

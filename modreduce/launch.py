@@ -1,0 +1,61 @@
+"""From parsed flags to a finished run: the one order in which all training scripts do things.
+
+What is cheap to check comes first: names and folders, then the teacher's file, then the data, and nothing is
+written before everything has been found to fit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dataset.data import load_data
+from engine.run import train
+from engine.run_folder import RunFolder
+from engine.settings import Settings
+from helper.arguments import Parser
+from helper.device import prepare
+from helper.results import Results
+from modreduce.build import build_group
+from modreduce.student import StudentPlan
+from modreduce.teacher import check_teacher, load_teacher, teacher_file
+
+# a run's name and the one it had in version 0.1, by the teacher's
+Names = Callable[[str], Sequence[str]]
+
+
+def launch(
+    script: str,
+    flags: Parser,
+    values: Mapping[str, Any],
+    names: Names,
+    plans: Callable[[str], list[StudentPlan]],
+    online: str = "none",
+) -> tuple[RunFolder, Results]:
+    """Train what the plans say, and return the run's folder and results.
+
+    values: of all flags; names, plans: of the teacher's network's name, which its file may say;
+    '' without teacher.
+    """
+    settings = Settings.of(values, flags.defaults(values), flags.owners)
+    file = None
+    if values.get("path_t") is not None:
+        file = teacher_file(values["path_t"], values["model_t"])
+    arch = "" if file is None else file.arch
+    planned = plans(arch)
+    run = RunFolder(settings.place, script, *names(arch))
+    device, precision = prepare(settings.compute)
+    data = load_data(settings.data, settings.recipe.seed)
+    teacher, sha256 = None, None
+    if file is not None:
+        teacher, sha256 = load_teacher(file, data)
+    results = train(
+        run,
+        settings,
+        data,
+        lambda: build_group(planned, teacher, online, data, settings, device, precision),
+        device=device,
+        precision=precision,
+        teacher=None if teacher is None else teacher.name,
+        teacher_sha256=sha256,
+        warn_of_teacher=lambda accuracy: check_teacher(accuracy, data.num_classes),
+    )
+    return run, results
