@@ -106,17 +106,17 @@ def _load(path: Path) -> Any:
 
 
 def numpy_dtype(code: str, *flags: bool) -> np.dtype:
-    """The type of a single number of numpy's; ValueError for every other, such as one of objects."""
+    """The type of a single number of numpy's; UnpicklingError for every other, such as one of objects."""
     found = np.dtype(code) if isinstance(code, str) else None
     if found is None or found.char not in PLAIN_NUMPY:
-        raise ValueError(f"numpy type {code!r}")
+        raise pickle.UnpicklingError(f"numpy type {code!r}")
     return found
 
 
 def numpy_number(kind: np.dtype, value: bytes) -> Any:
     """A single number of numpy's, from the bytes that it was pickled as."""
     if not isinstance(value, bytes) or kind.char not in PLAIN_NUMPY:
-        raise ValueError(f"numpy number of type {kind}")
+        raise pickle.UnpicklingError(f"numpy number of type {kind}")
     return np.frombuffer(value, kind, count=1)[0]
 
 

@@ -64,3 +64,12 @@ class FusedEnsemble(OnlineMethod):
     def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         with full_precision(images.device.type):
             return self.combine(torch.stack(list(logits)), images)
+
+
+class Mean(FusedEnsemble):
+    """The mean of the logits, for networks that were not trained together."""
+
+    name = "mean"
+
+    def combine(self, logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        return logits.mean(dim=0), logits.new_full((len(logits),), 1 / len(logits))

@@ -166,7 +166,7 @@ class Group(Task):
         return {
             "online": self.online.name,
             "students": self.names,
-            "models": [student.plan.model for student in self.students],
+            "models": [student.plan.arch for student in self.students],
             "state": self.online.state_dict(),
         }
 
