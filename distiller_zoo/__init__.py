@@ -49,6 +49,13 @@ distiller_dict = Registry(
         "ctkd_dkd": "ctkd:CTKDDKD",
         "sdd": "sdd:SDD",
         "sdd_dkd": "sdd:SDDKD",
+        "reviewkd": "reviewkd:ReviewKD",
+        "srrl": "srrl:SRRL",
+        "ickd": "ickd:ICKD",
+        "norm": "norm:NORM",
+        "srd": "srd:SRD",
+        "wkd": "wkd:WKD",
+        "mrd": "mrd:MRD",
     },
 )
 

@@ -128,9 +128,7 @@ class Trainer:
         if self.progress.epoch == self.pretraining:
             self.progress.stage, self.progress.epoch = TRAINING, 0
             self._begin_stage(TRAINING)
-        losses = ", ".join(
-            f"{name} {loss:.4g}" for name, loss in zip(self.task.names, means["loss"], strict=True) if loss
-        )
+        losses = brief(self.task.names, means)
         seconds = time.perf_counter() - start
         self.run.log(f"first stage, epoch {epoch + 1}/{self.pretraining}  loss: {losses}  {seconds:.1f} s")
         self.run.end_epoch({}, self._state_if_due(), self.progress.rows)

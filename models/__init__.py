@@ -49,7 +49,7 @@ model_dict = Registry(
 
 
 # networks made of a student and a teacher, called '<prefix>/<student>/<teacher>': prefix: "module:Class"
-composed_dict = Registry("models", {"reused": "reused:ReusedClassifier"})
+composed_dict = Registry("models", {"reused": "reused:ReusedClassifier", "norm": "many_to_one:NORMNetwork"})
 
 
 def is_network(name: str) -> bool:

@@ -6,9 +6,13 @@ ensemble_dict = Registry(
     "modreduce",
     {
         "wavg": "wavg:WeightedAverage",
+        "mean": "mean:Mean",
         "one": "one:Gate",
         "fc": "fc:FullyConnected",
         "pcl": "pcl:PeerCollaborative",
+        "dml": "dml:DeepMutualLearning",
+        "kdcl": "kdcl:Collaborative",
+        "okddip": "okddip:DiversePeers",
         "none": "online:OnlineMethod",
     },
 )

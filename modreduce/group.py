@@ -112,19 +112,21 @@ class Group(Task):
             for student, stream in self._in_parallel():
                 with stream:
                     output, own = student(batch, teacher)
-                outputs.append(output.logits)
+                outputs.append(output)
                 terms.append(own)
             self._join()
-            targets = self.online.targets([z.detach() for z in outputs], batch)
+            self.online.observe(outputs)
+            logits = [output.logits for output in outputs]
+            targets = self.online.targets([z.detach() for z in logits], batch)
             losses = [
                 self.online.total(student, z, own, target)
-                for student, z, own, target in zip(self.students, outputs, terms, targets, strict=True)
+                for student, z, own, target in zip(self.students, logits, terms, targets, strict=True)
             ]
             own_loss = self.online.own_loss(batch)
         total = torch.stack(losses).sum()
         if own_loss is not None:
             total = total + own_loss
-        return total, logged(losses, terms, outputs, batch)
+        return total, logged(losses, terms, logits, batch)
 
     def _pretrain(self, batch: Batch) -> tuple[Tensor, Logged]:
         """The first stage's loss: of the students whose method has one; the others wait."""
@@ -167,6 +169,7 @@ class Group(Task):
             "online": self.online.name,
             "students": self.names,
             "models": [student.plan.arch for student in self.students],
+            "free_scale": self.online.free_scale,
             "state": self.online.state_dict(),
         }
 

@@ -17,8 +17,9 @@ from helper.errors import UserError
 from models.checkpoint import NetworkFile
 from models.normalisation import own_normalisation
 from modreduce import ensemble_dict
-from modreduce.fused import FusedEnsemble, Mean
+from modreduce.fused import FusedEnsemble
 from modreduce.group import fused_logits
+from modreduce.mean import Mean
 from modreduce.online import OnlineMethod
 
 ENDS = ("_last", "_best")
@@ -50,6 +51,7 @@ def load_ensemble(path: Path, files: Sequence[NetworkFile]) -> tuple[FusedEnsemb
     ensemble = kind(len(students), classes)
     try:
         ensemble.load_state_dict(content["state"])
+        ensemble.free_scale = list(content.get("free_scale", ensemble.free_scale))
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} holds weights that do not fit {kind.name} with {len(students)} students and {classes} "
