@@ -11,7 +11,7 @@ from helper.checkpoint import digest, read_checkpoint
 from helper.errors import UserError
 from helper.files import hard_link
 from models import build_network, is_network, model_dict
-from models.layouts import LAYOUTS, find_weights, what_was_taken, with_counters, without_prefix
+from models.layouts import LAYOUTS, find_weights, is_state_dict, what_was_taken, with_counters, without_prefix
 from models.record import NetworkRecord
 
 NAMING = "--model_t (evaluate.py: --model)"
@@ -72,7 +72,9 @@ def read_network(path: str | Path, model_name: str | None = None) -> NetworkFile
     content = read_checkpoint(path)
     refuse_other_files(content, path)
     entry, weights = find_weights(content, path)
-    further = {} if entry is None else {k: v for k, v in content.items() if k not in LAYOUTS}
+    further = (
+        {} if entry is None else {k: v for k, v in content.items() if not (k in LAYOUTS and is_state_dict(v))}
+    )
     record = NetworkRecord.of(further)
     arch = network_name(further, path, model_name)
     network = build_network(arch, FIRST_CLASSES)
@@ -133,9 +135,9 @@ def filled(network: nn.Module, arch: str, weights: Mapping[str, Tensor], what: s
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]
     differing = [key for key in own if key in weights and own[key].shape != weights[key].shape]
-    sizes = {weights[key].shape[:1] for key in differing if own[key].shape[1:] == weights[key].shape[1:]}
+    sizes = {weights[key].shape[:1] for key in differing if own[key].shape[:1] == (FIRST_CLASSES,)}
     num_classes = FIRST_CLASSES
-    if not missing and not unexpected and len(sizes) == 1 and sizes != {(0,)}:
+    if len(sizes) == 1 and sizes != {(0,)}:
         (num_classes,) = sizes.pop()
         network = build_network(arch, num_classes)
         own = network.state_dict()
@@ -171,12 +173,12 @@ def other_architecture(
 def refuse_other_files(content: Mapping[str, Any], path: Path) -> None:
     """Raise UserError for the state of a run and for an ensemble, and say which files to give instead."""
     if content.keys() >= STATE_OF_A_RUN and "model" not in content:
-        beside = sorted(
+        beside = [
             file.name
             for which in ("last", "best")
-            for file in path.absolute().parent.glob(f"*_{which}.pth")
+            for file in sorted(path.absolute().parent.glob(f"*_{which}.pth"))
             if file.name != "ensemble_last.pth"
-        )
+        ]
         raise UserError(
             f"{path} is the state of a run, from which --resume goes on, no network: give a network of that "
             f"run, {', '.join(beside) or 'such as kd_last.pth'}"
