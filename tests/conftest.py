@@ -8,9 +8,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 
+from dataset import load_dataset
 from dataset.cifar100 import ARCHIVE, verified
+from dataset.data import Data
 from dataset.npz import read_arrays
+from helper.batch import Batch
 from helper.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +39,20 @@ def cifar100_folder() -> Path:
         if not _is_whole(folder / ARCHIVE):
             _build(sheets, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def data() -> Data:
+    """200 digits to train on, and all those to test on."""
+    digits = load_dataset("digits", "unused")
+    return Data(digits, digits.train_images[:200], digits.train_labels[:200], None)
+
+
+@pytest.fixture(scope="session")
+def batch(data: Data) -> Batch:
+    """The first eight of them."""
+    images = torch.from_numpy(data.images[:8]).permute(0, 3, 1, 2).float() / 128 - 1
+    return Batch(images, torch.from_numpy(data.labels[:8]), torch.arange(8))
 
 
 def _is_whole(path: Path) -> bool:
