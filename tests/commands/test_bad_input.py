@@ -24,10 +24,10 @@ from helper.errors import run_script
 from models import model_dict
 from modreduce import ensemble_dict
 from scripts.fetch_teachers import TEACHERS
-from tests import bad_materials
-from tests.bad_cases import CASES, RUN, USUAL
+from tests.commands import bad_materials
+from tests.commands.bad_cases import CASES, RUN, USUAL
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

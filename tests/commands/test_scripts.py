@@ -19,7 +19,7 @@ from distiller_zoo import distiller_dict
 from helper.checkpoint import read_checkpoint, write_checkpoint
 from models import model_dict
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--dataset", "digits", "--train_size", "160", "--batch_size", "16", "--precision", "fp32"]
 TAGS = {"train_acc", "train_loss", "test_acc", "test_acc_top5", "test_loss"}
 # teacher, student, in the order of the experiments
