@@ -5,6 +5,7 @@ method.
 import math
 import signal
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from dataset.loader import EvalLoader, TrainLoader
 from engine.evaluation import Scores, evaluate
+from engine.former import state_of_today
 from engine.meters import Meters
 from engine.optimizer import Recipe, load_optimizer, make_optimizer, set_learning_rates
 from engine.progress import Progress, brief, epoch_line
@@ -19,8 +21,9 @@ from engine.run_folder import RunFolder
 from engine.step import GraphedStep, Step
 from engine.task import PRETRAINING, TRAINING, Task
 from helper.errors import Diverged, Interrupted
-from helper.randomness import derive_seed
+from helper.randomness import derive_seed, random_states, set_random_states
 from helper.signals import StopSignals
+from models.record import NetworkRecord
 
 
 class Loaders(NamedTuple):
@@ -34,8 +37,8 @@ class Loaders(NamedTuple):
 class Trainer:
     """Trains a task to its last epoch, from the start or from where its run folder says.
 
-    loaders: of training, test and validation; settings: what a checkpoint says of itself; facts: what a
-    student's file says beside its own numbers; save_every: seconds between states; graph: replay steps
+    loaders: of training, test and validation; settings: what a checkpoint says of itself; facts: what the
+    students' files have in common; save_every: seconds between states; graph: replay steps
     as a CUDA graph.
     """
 
@@ -47,7 +50,7 @@ class Trainer:
         run: RunFolder,
         *,
         settings: dict[str, Any],
-        facts: dict[str, Any],
+        facts: NetworkRecord,
         save_every: float = 0.0,
         graph: bool = False,
     ):
@@ -75,6 +78,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where a checkpoint was made: all that training changes, and every random stream."""
+        state = state_of_today(state, self.task, self.loaders.train.batch_size)
         self.progress = Progress(**state["progress"])
         self._begin_stage(self.progress.stage)
         self.task.load_state_dict(state["task"])
@@ -91,11 +95,7 @@ class Trainer:
             "optimizer": self.step.optimizer.state_dict(),
             "progress": progress,
             "sums": self.meters.state(),
-            "random": {
-                "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state() if self.task.device.type == "cuda" else None,
-                "methods": [generator.get_state() for generator in self.task.generators()],
-            },
+            "random": random_states(self.task.device, self.task.generators()),
         }
 
     def fit(self) -> Progress:
@@ -158,12 +158,7 @@ class Trainer:
         online_weight = self.task.begin_epoch(epoch, self.recipe.epochs)
         rates = set_learning_rates(self.step.optimizer, self.recipe, epoch)
         if self._restored_random is not None and self.progress.step:
-            torch.set_rng_state(self._restored_random["cpu"])
-            if self._restored_random["cuda"] is not None:
-                torch.cuda.set_rng_state(self._restored_random["cuda"])
-            streams = [state for state in self._restored_random["methods"] if state is not None]
-            for generator, state in zip(self.task.generators(), streams, strict=True):
-                generator.set_state(state)
+            set_random_states(self._restored_random, self.task.generators())
         self._restored_random = None
         return online_weight, rates
 
@@ -242,13 +237,14 @@ class Trainer:
     def network_content(self, row: dict[str, Any]) -> dict[str, Any]:
         """A student's checkpoint in the published teachers' format, for a row of metrics.csv."""
         student = self.students[row["student"]]
-        return {
-            "model": student.network.state_dict(),
-            "epoch": row["epoch"],
-            "accuracy": row["test_acc"],
-            "arch": student.plan.arch,
-            **self.facts,
-        }
+        record = replace(
+            self.facts,
+            arch=student.plan.arch,
+            student=student.plan.name,
+            epoch=row["epoch"],
+            accuracy=row["test_acc"],
+        )
+        return record.content(student.network)
 
     def _state_if_due(self) -> dict[str, Any] | None:
         """The state, unless one was written less than `save_every` seconds ago and more are to come."""

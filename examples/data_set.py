@@ -20,7 +20,7 @@ NAMES = ("square", "disc", "cross")
 
 
 def load_shapes(folder: Path) -> DataSet:
-    """Images (n, 32, 32, 3) uint8 and labels (n,), always the same; the folder, --data_folder, is not used."""
+    """Images (n, 32, 32, 3) uint8 and labels (n,), always the same; --data_folder is not used."""
     random = np.random.RandomState(0)
     images, labels = zip(*(draw(random, label % len(NAMES)) for label in range(600)), strict=True)
     images, labels = np.stack(images), np.array(labels)

@@ -21,11 +21,10 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from helper.arguments import Parser, non_negative_float, non_negative_int, path, positive_float
 from helper.errors import Interrupted, UserError, one_line, run_script
-from helper.files import flush_folder, lock, remove_leftovers, write_atomically
+from helper.files import flush_folder, locked, remove_leftovers, write_atomically
 from scripts import ROOT, as_typed
 from scripts.download import Downloader, discard
 
@@ -181,17 +180,6 @@ def row(name: str, status: str, file: dict | None = None, to_do: str = "-") -> t
     return name, status, *((f"{file['size'] / 1e6:.1f} MB", short(file)) if file else "--"), to_do
 
 
-def hold(models: Path) -> IO[str]:
-    """Make the folder and lock it until the process ends: two fetches would write into the same parts."""
-    try:
-        models.mkdir(parents=True, exist_ok=True)
-        return lock(models / ".fetch.lock")
-    except BlockingIOError as error:
-        raise UserError(f"another fetch is under way in {models}: wait until it ends") from error
-    except OSError as error:
-        raise UserError(f"cannot write {models}: {error.strerror}; give another --save_folder") from error
-
-
 def interrupted(models: Path) -> Interrupted:
     """What Ctrl-C says: which downloads are kept, and how to go on."""
     parts = sorted(models.glob(f"*/{CHECKPOINT}.part"))
@@ -222,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"TEACHER_URL is {base!r}: it must be an address that begins with http:// or https://"
         )
     models = args.save_folder / "models"
-    with hold(models):
+    with locked(models, ".fetch.lock", f"another fetch is under way in {models}: wait until it ends"):
         remove_leftovers(models)
         fetcher = Fetcher(models, base, Downloader(args.timeout, args.retries, args.backoff))
         try:

@@ -206,13 +206,12 @@ def is_run_of(job: Job, settings: Mapping[str, Any]) -> bool:
 def complaint(teacher: Job) -> str | None:
     """What speaks against a teacher's checkpoint that stands there; published and older ones say less."""
     from helper.checkpoint import read_checkpoint
+    from models.record import NetworkRecord
 
-    content = read_checkpoint(teacher.leaves)
-    before, now = {}, {}
-    if isinstance(content.get("changed"), dict):
-        before, now = content["changed"], asked_by(teacher).changed()
-    epochs = content.get("epochs", content.get("epoch"))
-    if isinstance(epochs, int):
+    record = NetworkRecord.of(read_checkpoint(teacher.leaves))
+    before, now = ({}, {}) if record.changed is None else (record.changed, asked_by(teacher).changed())
+    epochs = record.epochs or record.epoch
+    if epochs is not None:
         before, now = before | {"epochs": epochs}, now | {"epochs": teacher.epochs}
     found = differing(teacher, before, now)
     # any seed will do, and a network of another name does not load

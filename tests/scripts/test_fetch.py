@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from helper.errors import UserError, run_script
+from helper.files import locked
 from scripts import fetch_teachers as fetch
 from tests.scripts.teacher_server import (
     CUT,
@@ -252,7 +253,8 @@ def test_a_damaged_record_is_not_overwritten(server, save, content):
 
 
 def test_a_second_fetch_at_the_same_time_is_refused(server, save):
-    with fetch.hold(save / "models"), pytest.raises(UserError, match="another fetch is under way"):
+    lock = locked(save / "models", ".fetch.lock", "busy")
+    with lock, pytest.raises(UserError, match="another fetch is under way"):
         run(save)
     assert server.requests == []
 

@@ -10,7 +10,7 @@ from crd.negatives import DrawnNegatives, GivenNegatives, NegativeSampler, SameC
 from distiller_zoo import CRDLoss
 from helper.errors import UserError
 from helper.randomness import generator
-from tests.literal import LiteralCRD
+from tests.crd.literal import LiteralCRD
 
 BALANCED = torch.arange(400) % 10
 UNBALANCED = torch.cat([torch.full((n,), c) for c, n in enumerate((5, 150, 40, 3, 202))])

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from helper.checkpoint import read_checkpoint
-from tests import running
-from tests.running import EPOCHS, STEPS, Runner, outcome, run_folder
+from tests.commands import running
+from tests.commands.running import EPOCHS, STEPS, Runner, outcome, run_folder
 
 SMALL_CRD = "--nce_k 8 --feat_dim 16"
 PAIR = "train_modreduce --model_s resnet8 --distill"

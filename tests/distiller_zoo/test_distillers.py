@@ -1,55 +1,35 @@
 """Offline methods against the values of their published implementations, and their own properties."""
 
-import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from distiller_zoo import CRDLoss, DistillKL, Example, HintLoss, RKDLoss, SemCKDLoss, distiller_dict
-from distiller_zoo.fitnet import Regressor
+from distiller_zoo.crd import CRD
+from distiller_zoo.fitnet import FitNet, Regressor
 from distiller_zoo.semckd import SemCKD
+from helper.arguments import options_of
 from helper.batch import Batch, Output
+from helper.device import autocast
 from helper.errors import UserError
+from tests.distiller_zoo.materials import (
+    CLASSES,
+    LABELS,
+    STUDENT,
+    TEACHER,
+    SmallNetwork,
+    a_batch,
+    example,
+    output,
+)
 from tests.golden.formula import fill, tensor
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "losses.json").read_text())
-CLASSES = 10
-
-
-def flags(**changed) -> argparse.Namespace:
-    """The flags of all methods at their defaults."""
-    parser = argparse.ArgumentParser()
-    for method in dict.fromkeys(distiller_dict.values()):
-        method.add_arguments(parser)
-    args = parser.parse_args([])
-    return argparse.Namespace(**{**vars(args), "kd_T": 4.0, **changed})
-
-
-def output(batch: int, shapes: list[tuple[int, int]], name: str, embedding: int | None = None) -> Output:
-    """An Output with maps of (channels, size), the stem's first, an embedding, and logits that need
-    gradients.
-    """
-    maps = [tensor(f"{name}{i}", (batch, c, s, s)).requires_grad_() for i, (c, s) in enumerate(shapes)]
-    maps.append(tensor(f"{name} embedding", (batch, embedding or shapes[-1][0])).requires_grad_())
-    return Output(maps, tensor(f"{name} logits", (batch, CLASSES), std=3).requires_grad_())
-
-
-STUDENT = [(8, 16), (8, 16), (16, 8), (32, 4)]
-TEACHER = [(8, 16), (16, 16), (32, 8), (64, 4)]
-LABELS = torch.arange(60) % CLASSES
-
-
-def example(batch: int = 8, student=STUDENT, teacher=TEACHER, labels=LABELS) -> Example:
-    return Example(
-        output(2, student, "s").detach(), output(2, teacher, "t").detach(), labels, batch, CLASSES, seed=3
-    )
-
-
-def a_batch(batch: int = 8, labels=LABELS) -> Batch:
-    indices = torch.arange(batch) * 3
-    return Batch(torch.zeros(batch, 3, 32, 32), labels[indices], indices)
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "losses.json").read_text())
+CPU = torch.device("cpu")
+SAME_WIDTHS = ("fsp", "kdsvd")  # methods that want both networks equally wide
 
 
 def agree(value, golden, relative=1e-4):
@@ -138,7 +118,7 @@ def test_semckd_golden():
     golden = GOLDEN["semckd_3x3"]
     student = [(16, 32), (16, 32), (32, 16), (64, 8)]
     teacher = [(32, 32), (32, 32), (64, 16), (128, 8)]
-    method = SemCKD(example(8, student, teacher), flags())
+    method = SemCKD(example(student, teacher))
     names = {published_name(key): key for key in method.state_dict()}
     assert {k: list(method.state_dict()[v].shape) for k, v in names.items()} == GOLDEN["semckd_state"]
 
@@ -169,54 +149,86 @@ def test_kd_is_zero_for_equal_logits_and_ignores_a_shift():
     assert DistillKL(4)(z, z + 5).item() == pytest.approx(0, abs=1e-5)
 
 
+def outputs_of(network: torch.nn.Module, batch: Batch, precision: str) -> Output:
+    """A network's Output for a batch and for its further views, as a run has it; logits in float32."""
+    with autocast(CPU, precision):
+        made = [network.outputs(images) for images in (batch.images, *batch.views.values())]
+    own, *views = (one._replace(logits=one.logits.float()) for one in made)
+    return own._replace(views=dict(zip(batch.views, views, strict=True)))
+
+
 @pytest.mark.parametrize("name", distiller_dict)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_method_gives_a_finite_fp32_loss_with_gradients(name, precision):
-    method = distiller_dict[name](example(), flags(nce_k=20))
-    student = output(8, STUDENT, "s")
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        loss = method(student, output(8, TEACHER, "t").detach(), a_batch())
-    assert loss.dtype == torch.float32 and loss.shape == () and torch.isfinite(loss)
-    loss.backward()
-    reached = [t.grad for t in [*student.features, student.logits] if t.grad is not None]
-    assert reached and all(torch.isfinite(g).all() and g.abs().sum() > 0 for g in reached)
-    assert all(p.grad is not None for p in method.parameters())
+    kind = distiller_dict[name]
+    torch.manual_seed(1)
+    student, teacher = SmallNetwork(STUDENT), SmallNetwork(STUDENT if name in SAME_WIDTHS else TEACHER)
+    student.head = teacher.head = (
+        torch.nn.Identity()
+    )  # some methods want the map that the classifier averages
+    teacher.eval().requires_grad_(False)
+    network = kind.network(student, teacher, CLASSES)
+    plain = a_batch()
+    images = {view: tensor(view, plain.images.shape) for view in ("images", *kind.views)}
+    batch = Batch(images.pop("images"), plain.labels, plain.indices, images)
+    outputs = [outputs_of(one, batch, "fp32").detach() for one in (network.eval(), teacher)]
+    whole = Example(*outputs, LABELS, 8, CLASSES, 3, network, teacher, "small", "larger")
+    method = kind(whole, **options_of(kind, {"nce_k": 20})).train()
+    network.train()
+    seen = outputs_of(network, batch, precision), outputs_of(teacher, batch, precision), batch
+    found = []
+    if kind.pretraining:
+        method.begin_epoch(-1, 10)
+        found.append(method.pretrain(*seen))
+    method.begin_epoch(5, 10)
+    found.append(method(*seen))
+    terms = [t for one in found for t in ([one] if isinstance(one, torch.Tensor) else one.values())]
+    assert all(t.dtype == torch.float32 and t.shape == () and torch.isfinite(t) for t in terms)
+    sum(terms).backward()
+    reached = [p.grad for p in network.parameters() if p.grad is not None]
+    assert all(torch.isfinite(g).all() for g in reached) and any(g.abs().sum() > 0 for g in reached)
+    assert all(p.grad is not None for p in method.trained_parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("mode", ["exact", "relax"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_method_resumes_from_its_state_dict_and_random_state(mode, precision):
-    first, second = (distiller_dict["crd"](example(), flags(nce_k=20, crd_mode=mode)) for _ in range(2))
-    student, teacher = output(8, STUDENT, "s"), output(8, TEACHER, "t").detach()
-    first.begin_epoch(5)
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        for _ in range(3):
-            first(student, teacher, a_batch())
-        second(student, teacher, a_batch())
-        second.load_state_dict(first.state_dict())
-        second.set_random_state(first.random_state())
-        for _ in range(3):
-            assert torch.equal(first(student, teacher, a_batch()), second(student, teacher, a_batch()))
+    first, second = (CRD(example(), nce_k=20, crd_mode=mode) for _ in range(2))
+    student, teacher = output(STUDENT, "s"), output(TEACHER, "t").detach()
+    if precision == "bf16":
+        student, teacher = (o._replace(embedding=o.embedding.bfloat16()) for o in (student, teacher))
+    first.random.manual_seed(5)
+    for _ in range(3):
+        first(student, teacher, a_batch())
+    second(student, teacher, a_batch())
+    second.load_state_dict(first.state_dict())
+    second.random.set_state(first.random.get_state())
+    for _ in range(3):
+        assert torch.equal(first(student, teacher, a_batch()), second(student, teacher, a_batch()))
     assert torch.equal(first.loss.bank_s.vectors, second.loss.bank_s.vectors)
 
 
 def test_crd_draws_what_the_seed_of_the_epoch_says():
-    method = distiller_dict["crd"](example(), flags(nce_k=20))
-    student, teacher = output(8, STUDENT, "s"), output(8, TEACHER, "t").detach()
+    method = CRD(example(), nce_k=20)
+    student, teacher = output(STUDENT, "s"), output(TEACHER, "t").detach()
     start = {key: value.clone() for key, value in method.state_dict().items()}
 
     def loss(seed):
         method.load_state_dict(start)
-        method.begin_epoch(seed)
+        method.random.manual_seed(seed)
         return method(student, teacher, a_batch()).item()
 
     assert loss(1) == loss(1) != loss(2)
 
 
+def with_labels(*labels: int) -> Example:
+    """The example for a training set with these labels."""
+    return replace(example(), labels=torch.tensor(labels))
+
+
 def test_crd_takes_all_images_of_other_classes_if_there_are_few():
-    assert distiller_dict["crd"](example(), flags()).loss.nce_k == 54
-    uneven = torch.tensor([0, 0, 0, 1, 2, 2])
-    assert distiller_dict["crd"](example(labels=uneven), flags()).loss.nce_k == 3
+    assert CRD(example()).loss.nce_k == 54
+    assert CRD(with_labels(0, 0, 0, 1, 2, 2)).loss.nce_k == 3
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
@@ -253,9 +265,8 @@ def test_the_regressor_knows_every_relation_of_sizes(size_s, size_t):
 
 def test_semckd_pairs_any_number_of_layers():
     student = [(8, 16), (8, 16), (16, 8), (16, 4), (32, 2)]
-    method = distiller_dict["semckd"](example(8, student, TEACHER), flags())
-    maps_s, maps_t = output(8, student, "s").features[1:-1], output(8, TEACHER, "t").features[1:-1]
-    attention = method.attention(maps_s, maps_t)
+    method = SemCKD(example(student, TEACHER))
+    attention = method.attention(output(student, "s").maps, output(TEACHER, "t").maps)
     assert attention.shape == (8, 4, 3)
     assert torch.allclose(attention.sum(dim=2), torch.ones(8, 4))
 
@@ -264,15 +275,17 @@ def test_impossible_settings_are_named():
     with pytest.raises(UserError, match="3 x 3 and cannot be enlarged to the teacher's 8 x 8"):
         Regressor((2, 4, 3, 3), (2, 6, 8, 8))
     with pytest.raises(UserError, match="of one class"):
-        distiller_dict["crd"](example(labels=torch.zeros(9, dtype=torch.int64)), flags())
+        CRD(with_labels(*[0] * 9))
     with pytest.raises(UserError, match=r"--hint_layer 3 .* 1 to 2"):
-        distiller_dict["fitnet"](example(teacher=TEACHER[:3]), flags(hint_layer=3))
+        FitNet(example(teacher=TEACHER[:3]), hint_layer=3)
     with pytest.raises(UserError, match=r"--hint_layer 4 .* 1 to 3"):
-        distiller_dict["fitnet"](example(), flags(hint_layer=4))
+        FitNet(example(), hint_layer=4)
     with pytest.raises(UserError, match=r"--nce_k 55 .* allowed are 1 to 54"):
-        distiller_dict["crd"](example(), flags(nce_k=55))
+        CRD(example(), nce_k=55)
     with pytest.raises(UserError, match="--batch_size 3 is too small for semckd"):
-        distiller_dict["semckd"](example(3), flags())
-    method = distiller_dict["semckd"](example(8), flags())
+        SemCKD(example(batch=3))
+    with pytest.raises(UserError, match="--batch_size 1 is too small for rkd"):
+        distiller_dict["rkd"](example(batch=1))
+    method = SemCKD(example())
     with pytest.raises(UserError, match="built for batches of 8 and got 4"):
-        method(output(4, STUDENT, "s"), output(4, TEACHER, "t"), a_batch(4))
+        method(output(STUDENT, "s", 4), output(TEACHER, "t", 4), a_batch(4))

@@ -3,10 +3,13 @@
 import json
 
 import pytest
+import torch
 
-from benchmarks import scaling
-from benchmarks.step import synthetic_data
+from benchmarks import parts, scaling
+from benchmarks.step import PARTS, synthetic_data
+from helper.device import Compute
 from helper.errors import UserError
+from reporting.published import EXPERIMENTS
 
 
 def call(monkeypatch, *words: object) -> None:
@@ -74,3 +77,17 @@ def test_what_cannot_be_done_is_said_before_anything_is_measured(tmp_path, monke
         with pytest.raises(UserError, match=said.replace(".", r"\.")):
             call(monkeypatch, *words)
     assert [path.name for path in tmp_path.iterdir()] == ["broken.json"]
+
+
+def test_every_part_of_both_versions_can_be_timed(monkeypatch):
+    """On an experiment's networks, from the first part to the whole step."""
+    for name, value in {"BATCH": 8, "NEGATIVES": 32, "WORKERS": 0, "DATA_BATCHES": 2}.items():
+        monkeypatch.setattr(parts, name, value)
+    where = EXPERIMENTS[2], synthetic_data(300), torch.device("cpu")
+    literal = parts.Literal(*where)
+    ours = parts.Ours(*where, Compute(precision="fp32"), batch_size=8)
+    for part, _ in PARTS:
+        for version in (literal, ours):
+            getattr(version, part)()
+    literal.close()
+    assert all(torch.isfinite(output.logits).all() for output in ours.outputs)

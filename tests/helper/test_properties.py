@@ -1,4 +1,4 @@
-"""Properties that hold for whatever hypothesis can think of: options, checkpoints, banks and the loader."""
+"""Properties that hold for whatever hypothesis can think of: words for flags, folder names, checkpoints."""
 
 import argparse
 import contextlib
@@ -6,15 +6,12 @@ import math
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from crd.bank import Bank
-from dataset.loader import TrainLoader
 from engine.run_folder import LONGEST_NAME, file_name, short_enough
 from helper import arguments
 from helper.arguments import epoch_list
@@ -29,29 +26,29 @@ WORDS = st.one_of(
     st.sampled_from(["", "-0", "1e400", "nan", "-inf", "0x10", "1_0", " 1", "1" * 5000, "9" * 400]),
 )
 TYPES = {
-    arguments.positive_int: lambda v: isinstance(v, int) and 1 <= v <= arguments.LARGEST_INT,
-    arguments.non_negative_int: lambda v: isinstance(v, int) and 0 <= v <= arguments.LARGEST_INT,
-    arguments.positive_float: lambda v: math.isfinite(v) and v > 0,
-    arguments.non_negative_float: lambda v: math.isfinite(v) and v >= 0,
-    arguments.fraction: lambda v: 0 <= v < 1,
-    arguments.positive_fraction: lambda v: 0 < v < 1,
+    "positive_int": lambda v: isinstance(v, int) and 1 <= v <= arguments.LARGEST_INT,
+    "non_negative_int": lambda v: isinstance(v, int) and 0 <= v <= arguments.LARGEST_INT,
+    "positive_float": lambda v: math.isfinite(v) and v > 0,
+    "non_negative_float": lambda v: math.isfinite(v) and v >= 0,
+    "fraction": lambda v: 0 <= v < 1,
+    "positive_fraction": lambda v: 0 < v < 1,
 }
 
 
-@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("name", TYPES)
 @FEW
 @given(word=WORDS)
-def test_a_number_is_allowed_or_refused_in_one_line(kind, word):
+def test_a_number_is_allowed_or_refused_in_one_line(name, word):
     try:
-        value = kind(word)
+        value = getattr(arguments, name)(word)
     except argparse.ArgumentTypeError as error:
         assert len(str(error).splitlines()) == 1
         allowed = False
         with contextlib.suppress(ValueError):
-            allowed = TYPES[kind](int(word) if "int" in kind.__name__ else float(word))
+            allowed = TYPES[name](int(word) if "int" in name else float(word))
         assert not allowed, "what is allowed was refused"
     else:
-        assert TYPES[kind](value)
+        assert TYPES[name](value)
 
 
 @FEW
@@ -177,72 +174,3 @@ def test_overwritten_bytes_are_detected_or_harmless(checkpoint, start, noise):
     first = int(start * len(whole))
     damaged = whole[:first] + noise + whole[first + len(noise) :]
     assert_detected_or_harmless(checkpoint, damaged[: len(whole)])
-
-
-@FEW
-@given(
-    rows=st.integers(2, 20),
-    dim=st.integers(2, 9),
-    momentum=st.floats(0, 0.999),
-    seed=st.integers(0, 99),
-    low_precision=st.booleans(),
-)
-def test_rows_of_a_bank_stay_unit_vectors(rows, dim, momentum, seed, low_precision):
-    """Those that were updated; the others are untouched, and the copy for products follows."""
-    random = seeded(seed)
-    bank = Bank(rows, dim, momentum, seed)
-    before = bank.vectors.clone()
-    bank.rows(low_precision)
-    touched = set()
-    for _ in range(3):
-        indices = torch.randperm(rows, generator=random)[: max(1, rows // 2)]
-        new = torch.nn.functional.normalize(torch.randn(len(indices), dim, generator=random), dim=1)
-        bank.update(indices, new)
-        touched |= set(indices.tolist())
-    kept = [row for row in range(rows) if row not in touched]
-    assert torch.allclose(bank.vectors[sorted(touched)].norm(dim=1), torch.ones(len(touched)), atol=1e-5)
-    assert torch.equal(bank.vectors[kept], before[kept])
-    expected = bank.vectors.bfloat16() if low_precision else bank.vectors
-    assert torch.equal(bank.rows(low_precision), expected)
-
-
-@FEW
-@given(
-    count=st.integers(1, 30),
-    batch=st.integers(1, 30),
-    epoch=st.integers(0, 5),
-    start=st.integers(0, 5),
-    drop_last=st.booleans(),
-    seed=st.integers(0, 9),
-)
-def test_an_epoch_is_a_function_of_seed_and_epoch_from_any_step_on(
-    count, batch, epoch, start, drop_last, seed
-):
-    """Every image once (but for a dropped rest), and a resumed epoch is the rest of the whole one."""
-    images = np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), np.uint8)
-    labels = np.arange(count) % 3
-
-    def loader() -> TrainLoader:
-        return TrainLoader(
-            images,
-            labels,
-            batch_size=batch,
-            device="cpu",
-            mean=(0.5, 0.5, 0.5),
-            std=(0.2, 0.2, 0.2),
-            seed=seed,
-            drop_last=drop_last,
-        )
-
-    if batch > count:
-        with pytest.raises(UserError, match="larger than"):
-            loader()
-        return
-    whole = list(loader().epoch(epoch))
-    rest = list(loader().epoch(epoch, start=min(start, len(whole))))
-    seen = torch.cat([part.indices for part in whole]).tolist()
-    assert len(set(seen)) == len(seen) == (count // batch * batch if drop_last else count)
-    for part in whole:
-        assert torch.equal(part.labels, torch.from_numpy(labels)[part.indices])
-    for one, other in zip(whole[min(start, len(whole)) :], rest, strict=True):
-        assert all(map(torch.equal, one, other))

@@ -1,7 +1,7 @@
-# ruff: noqa: F811 (fixtures)
 """The fast step is the published step: against the literal one, compiled, and in low precision."""
 
 import copy
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -9,22 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-import train_modreduce
-import train_teacher
 from benchmarks.literal import LiteralStep, Sample
 from benchmarks.literal_losses import Contrast, CrossLayerAttention
 from engine.optimizer import make_optimizer
 from engine.step import Step
-from engine.task import TERMS
 from helper.checkpoint import read_checkpoint
 from models import model_dict
-from modreduce import Student
 from modreduce.schedule import online_weight
-from tests.test_modreduce import batch, data, group_of, teacher  # noqa: F401
+from modreduce.student import Student
+from tests.modreduce.groups import RECIPE, group_of, logged_values
 
 METHODS = ["kd", "crd", "semckd"]
 NEGATIVES = 32
-RECIPE = ["--dataset", "digits", "--batch_size", "32"]
+DIGITS = ["--dataset", "digits", "--batch_size", "32"]
 
 
 def literal_of(group, size: int, n_data: int) -> LiteralStep:
@@ -64,9 +61,9 @@ def copy_contrast(ours: Student, contrast: Contrast) -> None:
 def draw_for(group, batch) -> torch.Tensor:
     """The rows (B, K + 1) that the group's CRD student is about to draw, its generator left as it was."""
     distiller = group.students[1].distiller
-    state = distiller.random_state()
-    indices, kept = distiller.negatives(batch.labels, distiller.generator).indices()
-    distiller.set_random_state(state)
+    state = distiller.random.get_state()
+    indices, kept = distiller.negatives(batch.labels, distiller.random).indices()
+    distiller.random.set_state(state)
     negatives = torch.stack([row[keep] for row, keep in zip(indices, kept, strict=True)])
     return torch.cat([batch.indices[:, None], negatives], dim=1)
 
@@ -88,20 +85,19 @@ def trained_modules(group, literal: LiteralStep) -> list[tuple]:
 
 def test_the_step_is_that_of_the_literal_implementation(data, batch):
     """One step changes everything by the same, to a thousandth; three have the same losses."""
-    group, args = group_of(METHODS, "wavg", data)
+    group = group_of(METHODS, "wavg", data)
     group.train()
     group.begin_epoch(120, 240)
     literal = literal_of(group, len(batch.labels), len(data.labels))
-    step = Step(group, make_optimizer(group, args))
+    step = Step(group, make_optimizer(group, RECIPE))
     pairs = trained_modules(group, literal)
     before = [weights(ours) for ours, _ in pairs]
     for number in range(3):
         sample = Sample(batch.images, batch.labels, batch.indices, draw_for(group, batch))
         logged = step(batch)
         literal(list(sample))
-        for row, theirs in zip(logged.tolist(), literal.students, strict=True):
-            loss = dict(zip(TERMS, row, strict=True))["loss"]
-            assert loss == pytest.approx(theirs.losses[-1], rel=1e-4), number
+        for values, theirs in zip(logged_values(logged), literal.students, strict=True):
+            assert values["loss"] == pytest.approx(theirs.losses[-1], rel=1e-4), number
         if number == 0:
             for old, (ours, theirs) in zip(before, pairs, strict=True):
                 change = weights(theirs) - old
@@ -117,14 +113,14 @@ def test_compiled_steps_equal_eager_ones(online, data, batch):
     states, losses = [], []
     for compiled in (False, True):
         torch.manual_seed(3)
-        group, args = group_of(METHODS, online, data)
+        group = group_of(METHODS, online, data)
         if compiled:
             torch._dynamo.reset()
             group.compile(backend="aot_eager")
         group.train()
         group.begin_epoch(120, 240)
-        step = Step(group, make_optimizer(group, args))
-        losses.append(torch.stack([step(batch) for _ in range(2)]))
+        step = Step(group, make_optimizer(group, RECIPE))
+        losses.append(torch.stack([step(batch).values for _ in range(2)]))
         states.append(group.state_dict())
     assert torch.allclose(*losses, rtol=1e-4)
     assert list(states[0]) == list(states[1])
@@ -132,10 +128,10 @@ def test_compiled_steps_equal_eager_ones(online, data, batch):
         assert torch.allclose(value.float(), states[1][name].float(), rtol=1e-4, atol=1e-5), name
 
 
-def call(monkeypatch, module, *words: object) -> None:
+def call(monkeypatch, script: str, *words: object) -> None:
     """A script's main in this process."""
-    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
-    module.main()
+    monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
+    importlib.import_module(script).main()
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +139,8 @@ def trained_teacher(tmp_path_factory) -> Path:
     """A teacher of digits worth learning from."""
     folder = tmp_path_factory.mktemp("teacher")
     with pytest.MonkeyPatch.context() as patch:
-        words = ["--model", "resnet8", "--epochs", 6, "--precision", "fp32", *RECIPE]
-        call(patch, train_teacher, *words, "--save_folder", folder)
+        words = ["--model", "resnet8", "--epochs", 6, "--precision", "fp32", *DIGITS]
+        call(patch, "train_teacher", *words, "--save_folder", folder)
     path = folder / "models" / "resnet8_digits" / "ckpt_epoch_6.pth"
     assert "resnet8" in model_dict and read_checkpoint(path)["model"]
     return path
@@ -157,8 +153,8 @@ def test_bf16_reaches_the_accuracy_of_fp32(trained_teacher, tmp_path, monkeypatc
         for seed in (1, 2, 3):
             folder = tmp_path / f"{precision}_{seed}"
             words = ["--path_t", trained_teacher, "--model_s", "resnet8", "--distill", "kd", "crd"]
-            words += ["--epochs", 6, "--seed", seed, "--precision", precision, *RECIPE]
-            call(monkeypatch, train_modreduce, *words, "--save_folder", folder)
+            words += ["--epochs", 6, "--seed", seed, "--precision", precision, *DIGITS]
+            call(monkeypatch, "train_modreduce", *words, "--save_folder", folder)
             results = json.loads(next(folder.rglob("results.json")).read_text())
             scores = [student["test_acc_last"] for student in results["students"]]
             accuracies.setdefault(precision, []).append(scores)

@@ -26,10 +26,13 @@ from helper.errors import run_script
 from models import model_dict
 
 STEPS, EPOCHS = 4, 3
-SETTINGS = "--dataset npz --data_folder digits.npz --batch_size 16 --epochs 3 --precision fp32 --device cpu"
+SETTINGS = (
+    "--dataset npz --data_folder digits.npz --batch_size 16 --epochs 3 --precision fp32 --device cpu "
+    "--save_every 0"
+)
 TIMES = {"seconds", "training_seconds", "images_per_second"}
 PRELOAD = [
-    "tests.running",
+    "tests.commands.running",
     "train_teacher",
     "train_student",
     "train_modreduce",
