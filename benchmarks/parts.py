@@ -1,29 +1,28 @@
 """The parts of a step, as calls of no argument that can be timed: the literal version's and ours."""
 
-import argparse
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-import train_modreduce
 from benchmarks.literal import ContrastiveImages, LiteralStep, loader
 from dataset.base import DataSet
-from dataset.data import Data, train_loader
-from engine.optimizer import make_optimizer
+from dataset.data import Data, DataSettings, train_loader
+from engine.optimizer import Recipe, make_optimizer
+from engine.run_folder import Place
+from engine.settings import Settings
 from engine.step import GraphedStep, Step
-from helper.checkpoint import write_checkpoint
-from helper.device import autocast, resolve
+from helper.device import Compute, autocast, full_precision, resolve
 from models import model_dict
 from modreduce.build import build_group, plan_students
-from modreduce.teacher import load_teacher
+from modreduce.teacher import Teacher
 from reporting.published import Experiment
 
 BATCH, NEGATIVES, WORKERS = 64, 16384, 2
+MIDDLE, EPOCHS = 120, 240  # the epoch whose step is timed, of a whole run
 METHODS = ("kd", "crd", "semckd")
 # as many as the workers prefetch many times over, so that what they make while others are timed is not free
 DATA_BATCHES = 40
@@ -36,7 +35,7 @@ class PlainImages(ContrastiveImages):
         return np.array([index])
 
 
-def endless(batches):
+def endless(batches: Iterable) -> Iterator:
     """Batches of one epoch after the other."""
     while True:
         yield from batches
@@ -62,7 +61,7 @@ class Parts(ABC):
 class Literal(Parts):
     """The parts of the literal step."""
 
-    def __init__(self, experiment: Experiment, data: DataSet, device: torch.device, args: argparse.Namespace):
+    def __init__(self, experiment: Experiment, data: DataSet, device: torch.device):
         torch.manual_seed(0)
         networks = [model_dict[experiment.student](num_classes=data.num_classes) for _ in range(3)]
         teacher = model_dict[experiment.teacher](num_classes=data.num_classes)
@@ -142,42 +141,30 @@ class Ours(Parts):
         experiment: Experiment,
         data: DataSet,
         device: torch.device,
-        args: argparse.Namespace,
+        compute: Compute,
         methods: Sequence[str] = METHODS,
         batch_size: int = BATCH,
     ):
         torch.manual_seed(0)
-        self.device, self.precision = device, resolve(args.precision, device)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "teacher.pth"
-            teacher = model_dict[experiment.teacher](num_classes=data.num_classes)
-            write_checkpoint({"model": teacher.state_dict(), "arch": experiment.teacher}, path)
-            words = ["--path_t", str(path), "--model_s", experiment.student, "--batch_size", str(batch_size)]
-            words += ["--distill", *methods] + ["--cuda_graph"] * args.cuda_graph
-            if len(methods) == 1:  # no peers to learn from
-                words += ["--online", "none"]
-            if "crd" in methods:
-                words += ["--nce_k", str(NEGATIVES)]
-            settings = train_modreduce.parser().parse_args(words)
-            teacher, _ = load_teacher(settings, data.num_classes)
+        self.device, self.precision = device, resolve(compute.precision, device)
+        settings = benchmark_settings(compute, methods, batch_size)
+        teacher = Teacher(model_dict[experiment.teacher](num_classes=data.num_classes), experiment.teacher)
         parts = Data(data, data.train_images, data.train_labels, None)
-        plans = plan_students(settings)
-        self.group = build_group(
-            plans, teacher, settings.online, parts, settings, device, self.precision
-        ).train()
-        if args.compile:
+        plans = plan_students(methods, [experiment.student], experiment.teacher, settings.options)
+        online = "wavg" if len(methods) > 1 else "none"  # one alone has no peers to learn from
+        self.group = build_group(plans, teacher, online, parts, settings, device, self.precision).train()
+        if compute.compile:
             self.group.compile()
-        self.loader = train_loader(parts, settings, device, drop_last=True)
-        self.batches = endless(self.loader.epoch(0))
-        self.optimiser = make_optimizer(self.group, settings, capturable=args.cuda_graph)
-        self.run = Step(self.group, self.optimiser)
-        if args.cuda_graph:
-            self.run = GraphedStep(self.run, self.group.generators())
-        self.group.begin_epoch(120, 240)
+        loader = train_loader(parts, settings.data, settings.recipe.seed, device, True, self.group.views)
+        self.batches = endless(loader.epoch(0))
+        self.optimiser = make_optimizer(self.group, settings.recipe, capturable=compute.cuda_graph)
+        step = Step(self.group, self.optimiser)
+        self.run = GraphedStep(step) if compute.cuda_graph else step
+        self.group.begin_epoch(MIDDLE, EPOCHS)
         self.batch = next(self.batches)
         self.run(self.batch)
         with autocast(device, self.precision):
-            self.seen = self.group._teacher_output(self.batch.images)
+            self.seen = teacher(self.batch)
             outputs = [student(self.batch, self.seen) for student in self.group.students]
         self.outputs = [output.detach() for output, _ in outputs]
 
@@ -187,7 +174,7 @@ class Ours(Parts):
 
     def teacher(self) -> None:
         with autocast(self.device, self.precision):
-            self.group._teacher_output(self.batch.images)
+            self.group.teacher(self.batch)
 
     def _student(self, position: int) -> None:
         student = self.group.students[position]
@@ -198,24 +185,38 @@ class Ours(Parts):
 
     def negatives(self) -> None:
         method = self.group.students[1].distiller
-        for _ in method.negatives(self.batch.labels, method.generator).blocks():
+        for _ in method.negatives(self.batch.labels, method.random).blocks():
             pass
 
     def contrast(self) -> None:
         output = self.outputs[1]
-        output.features[-1].requires_grad_()
-        with autocast(self.device, self.precision):
+        output.embedding.requires_grad_()
+        with full_precision(self.device.type):
             loss = self.group.students[1].distiller(output, self.seen, self.batch)
         loss.backward()
 
     def ensemble(self) -> None:
+        online, students = self.group.online, self.group.students
         logits = [output.logits.requires_grad_() for output in self.outputs]
         terms = [{"ce": z.new_zeros(())} for z in logits]
-        totals, own = self.group.online.losses(list(self.group.students), logits, terms, self.batch)
-        (torch.stack(totals).sum() + own).backward()
+        online.observe(self.outputs)
+        targets = online.targets([z.detach() for z in logits], self.batch)
+        losses = [online.total(*each) for each in zip(students, logits, terms, targets, strict=True)]
+        total = torch.stack(losses).sum()
+        own = online.own_loss(self.batch)
+        (total if own is None else total + own).backward()
 
     def optimizer(self) -> None:
         self.optimiser.step()
 
     def step(self) -> None:
         self.run(next(self.batches))
+
+
+def benchmark_settings(compute: Compute, methods: Sequence[str], batch_size: int) -> Settings:
+    """The published recipe for a step of these methods."""
+    options: dict[str, Any] = dict.fromkeys(("gamma", "alpha", "beta", "multiplier"))
+    if "crd" in methods:
+        options["nce_k"] = NEGATIVES
+    data = DataSettings(batch_size=batch_size)
+    return Settings(data, Recipe(), compute, Place(), options, defaults={}, owners={})

@@ -28,8 +28,8 @@ from benchmarks.parts import BATCH, METHODS, NEGATIVES, Ours
 from benchmarks.step import conditions, synthetic_data, write_report
 from crd.negatives import DrawnNegatives, NegativeSampler
 from distiller_zoo import CRDLoss
-from helper.arguments import Parser
-from helper.device import add_device_arguments, resolve, resolve_device
+from helper.arguments import Parser, options_of
+from helper.device import Compute, prepare
 from helper.errors import UserError, run_script
 from helper.results import read_json
 from helper.timing import alternate, medians, peak_memory
@@ -64,10 +64,8 @@ def parser() -> Parser:
     flags.add_argument("--out", type=Path, help="the figure: .png, .pdf or .svg")
     flags.add_argument("--json", type=Path, help="write everything that was measured there")
     flags.add_argument("--from_json", type=Path, help="draw what was measured before")
-    flags.add_argument("--compile", action="store_true", help="torch.compile")
-    flags.add_argument("--cuda_graph", action="store_true", help="the whole step as one CUDA graph")
     flags.add_argument("--point", nargs=2, help=argparse.SUPPRESS)
-    add_device_arguments(flags)
+    flags.add_flags(Compute, "device", without=("eval_precision",))
     return flags
 
 
@@ -103,8 +101,8 @@ def read_report(path: Path) -> dict:
 
 def measure_all(args: argparse.Namespace) -> dict:
     """Every point of the chosen sweeps, and where they were measured; prints a line per point."""
-    device = resolve_device(args.device)
-    report = conditions(args, device) | {"repeats": args.repeats, "sweeps": {}}
+    device, precision = prepare(compute_of(args))
+    report = conditions(args.experiment, device, precision) | {"repeats": args.repeats, "sweeps": {}}
     points = [(sweep, value) for sweep in args.sweeps for value in SWEEPS[sweep]]
     for sweep, value in tqdm(points, desc="points", unit="point", disable=None):
         call = [sys.executable, __file__, *sys.argv[1:], "--point", sweep, str(value)]
@@ -118,19 +116,25 @@ def measure_all(args: argparse.Namespace) -> dict:
     return report
 
 
+def compute_of(args: argparse.Namespace) -> Compute:
+    """Where and how it is measured."""
+    return Compute(**options_of(Compute, vars(args)))
+
+
 def measure_point(sweep: str, value: int, args: argparse.Namespace) -> dict:
     """Seconds and peak memory (MiB) of one point; the memory is that of what the project does."""
-    device = resolve_device(args.device)
+    compute = compute_of(args)
+    device, precision = prepare(compute)
     torch.manual_seed(0)
     if sweep in ("students", "batch"):
         methods = islice(cycle(METHODS), value if sweep == "students" else len(METHODS))
         batch_size = value if sweep == "batch" else BATCH
         experiment = EXPERIMENTS[args.experiment - 1]
-        ours = Ours(experiment, synthetic_data(IMAGES), device, args, list(methods), batch_size)
+        ours = Ours(experiment, synthetic_data(IMAGES), device, compute, list(methods), batch_size)
         seconds = alternate({CHOSEN: ours.step}, device, args.repeats)
         memory = peak_memory(device)
     else:
-        calls = contrast_calls(sweep, value, device, resolve(args.precision, device) == "bf16")
+        calls = contrast_calls(sweep, value, device, precision == "bf16")
         seconds = alternate({CHOSEN: calls.pop(CHOSEN)}, device, args.repeats)
         memory = peak_memory(device)
         seconds |= alternate(calls, device, args.repeats, warm_up=1)

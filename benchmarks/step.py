@@ -24,8 +24,8 @@ from torch.profiler import profile
 from benchmarks.parts import DATA_BATCHES, Literal, Ours
 from dataset import load_dataset
 from dataset.base import DataSet
-from helper.arguments import Parser
-from helper.device import add_device_arguments, device_name, resolve, resolve_device
+from helper.arguments import Parser, options_of
+from helper.device import Compute, device_name, prepare
 from helper.errors import UserError, run_script
 from helper.provenance import git_commit, versions
 from helper.timing import alternate, count_flops, matmul_rate, medians, peak_memory
@@ -57,10 +57,8 @@ def parser() -> Parser:
     flags.add_argument(
         "--profile", action="store_true", help="print the operations of a whole step of each version"
     )
-    flags.add_argument("--compile", action="store_true", help="ours: torch.compile")
-    flags.add_argument("--cuda_graph", action="store_true", help="ours: the whole step as one CUDA graph")
     flags.add_argument("--memory_of", choices=("literal", "ours"), help=argparse.SUPPRESS)
-    add_device_arguments(flags)
+    flags.add_flags(Compute, "device (compile, cuda_graph: of ours)", without=("eval_precision",))
     return flags
 
 
@@ -83,17 +81,23 @@ def main() -> None:
     args = parser().parse_args()
     if args.steps < 1:
         raise UserError(f"--steps {args.steps} is not a whole number from 1")
-    device = resolve_device(args.device)
+    compute = Compute(**options_of(Compute, vars(args)))
+    device, precision = prepare(compute)
     experiment = EXPERIMENTS[args.experiment - 1]
     data, kind = benchmark_data(args.data_folder)
+    make = {
+        "literal": lambda: Literal(experiment, data, device),
+        "ours": lambda: Ours(experiment, data, device, compute),
+    }
     if args.memory_of:
-        version = {"literal": Literal, "ours": Ours}[args.memory_of](experiment, data, device, args)
+        version = make[args.memory_of]()
         for _ in range(3):
             version.step()
         print(f"peak {peak_memory(device):.0f}")
         return
-    literal, ours = Literal(experiment, data, device, args), Ours(experiment, data, device, args)
-    report = conditions(args, device) | {"data": kind, "repeats": args.steps, "seconds": {}}
+    literal, ours = make["literal"](), make["ours"]()
+    report = conditions(args.experiment, device, precision)
+    report |= {"data": kind, "repeats": args.steps, "seconds": {}}
     pair = f"{experiment.teacher} teaches three {experiment.student}"
     print(f"experiment {args.experiment}: {pair}, {kind}, {report['device']}")
     print(f"\n{'part':<10} {'literal':>12} {'ours':>12} {'ratio':>8}   medians of {args.steps}")
@@ -117,15 +121,15 @@ def main() -> None:
         write_report(report, args.json)
 
 
-def conditions(args: argparse.Namespace, device: torch.device) -> dict:
-    """What a report says of its networks, its device and the versions."""
-    experiment = EXPERIMENTS[args.experiment - 1]
+def conditions(number: int, device: torch.device, precision: str) -> dict:
+    """What a report says of its networks, its device and the versions; number: of the experiment."""
+    experiment = EXPERIMENTS[number - 1]
     return {
-        "experiment": args.experiment,
+        "experiment": number,
         "teacher": experiment.teacher,
         "student": experiment.student,
         "device": device_name(device),
-        "precision": resolve(args.precision, device),
+        "precision": precision,
         "versions": versions(),
         "git_commit": git_commit(),
     }

@@ -57,7 +57,7 @@ def train(
     before = None
     if state is not None or run.finished:
         before = state["settings"] if state is not None else run.settings_of_finished()
-    differing = {} if before is None else differences(identity(before), identity(kept), settings.defaults)
+    differing = {} if before is None else differences(before, kept, settings.defaults)
     longer = differing.pop("epochs", None) if state is not None else None
     refuse_differences(run, differing)
     if run.finished and longer is None:

@@ -56,9 +56,9 @@ class OnlineMethod(nn.Module):
     def comparable(self, logits: Sequence[Tensor]) -> list[Tensor]:
         """The students' logits, N tensors (B, C), those of a free scale brought to that of the others.
 
-        Where nothing holds the scale of a student's logits (logit standardisation leaves it to chance), they would
-        drown the others or vanish beside them. They are standardised, and multiplied by the mean standard deviation
-        of those whose scale is held, or by 1 if there are none.
+        Where nothing holds the scale of a student's logits (logit standardisation leaves it to chance), they
+        would drown the others or vanish beside them. They are standardised, and multiplied by the mean
+        standard deviation of those whose scale is held, or by 1 if there are none.
         """
         free = self.free_scale[: len(logits)]
         if not any(free):

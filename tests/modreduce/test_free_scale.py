@@ -38,7 +38,7 @@ def test_a_plain_mean_would_be_spoilt(kind: type) -> None:
         for free in (False, True)
     }
     alone = (logits[2].argmax(1) == labels).float().mean()
-    assert accuracy[False] == alone
+    assert accuracy[False] == pytest.approx(alone, abs=0.05)
     assert accuracy[True] > alone + 0.2
 
 
