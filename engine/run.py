@@ -15,7 +15,7 @@ from engine.facts import facts_of
 from engine.optimizer import Recipe, decayed_rate
 from engine.progress import Progress
 from engine.run_folder import RunFolder
-from engine.settings import Settings, differences, identity
+from engine.settings import Settings, differences
 from engine.task import Task
 from engine.trainer import Loaders, Trainer
 from helper.device import device_name

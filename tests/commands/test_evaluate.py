@@ -3,18 +3,21 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dataset.data import DataSettings
 from dataset.npz import load_npz
 from engine.facts import record_of_data
 from helper.checkpoint import read_checkpoint, write_checkpoint
-from helper.device import PRECISIONS
+from helper.device import PRECISIONS, Compute
 from helper.errors import UserError
 from models import build_network
+from models.checkpoint import read_network
 from models.record import NetworkRecord
 from modreduce.wavg import WeightedAverage
 
@@ -98,6 +101,19 @@ def test_a_runs_own_results_are_reproduced_to_the_last_digit(place, evaluate):
     assert fused["test_acc"] == results["ensemble"]["test_acc_last"]
     metrics = (place / "run/metrics.csv").read_text().splitlines()
     assert f"{fused['test_loss']:.7g}" in metrics[-1].split(",")
+
+
+def test_a_runs_networks_say_all_that_their_use_depends_on(place):
+    results = json.loads((place / "run/results.json").read_text())
+    for student in results["students"]:
+        record = read_network(place / f"run/{student['name']}_last.pth").record
+        lacking = {field.name for field in fields(record) if getattr(record, field.name) is None}
+        assert lacking == {"class_names"}  # which an .npz file does not have
+        assert (record.student, record.arch) == (student["name"], student["model"])
+        assert (record.epoch, record.epochs, record.image_size) == (1, 1, 32)
+        assert record.normalisation == record_of_data(load_npz(place / "data.npz")).normalisation
+        assert record.data_sha256 == results["data_sha256"]
+        assert record.accuracy == pytest.approx(student["test_acc_last"])
 
 
 def test_another_precision_is_asked_for_and_said(evaluate):
@@ -243,6 +259,19 @@ def test_networks_of_another_run_are_said(place, evaluate):
 )
 def test_what_cannot_be_is_refused_before_the_data_is_read(words, said, evaluate):
     assert evaluate(*words, data="nowhere.npz")[0].startswith(said)
+
+
+def test_figures_show_networks_with_their_own_normalisation_too(place, capsys):
+    from figures import look_at_networks
+
+    seen = []
+    for data in ("data.npz", "brighter.npz"):
+        settings = DataSettings(dataset="npz", data_folder=place / data)
+        paths = [place / "teacher.pth", place / STUDENTS[0]]
+        seen.append(look_at_networks(paths, None, settings, Compute(device="cpu"), None, None))
+    for one, other in zip(*seen, strict=True):
+        assert np.array_equal(one.logits, other.logits)
+    assert capsys.readouterr().out.count("it keeps its own normalisation") == 2
 
 
 @pytest.mark.parametrize("command", ["evaluate", "figures"])
