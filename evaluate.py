@@ -5,39 +5,43 @@
     python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth --ensemble RUN/ensemble_last.pth
 
 --ensemble fuses the networks, in the order of its students, with the weights that a run of train_modreduce.py
-learned.
+learned. Networks are evaluated in float32 unless --precision asks for something else, and with the
+normalisation that their files say they were trained with.
 """
 
-import argparse
 import json
-from pathlib import Path
-
-import torch
-from torch import Tensor
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dataset import dataset_dict, load_dataset
-from dataset.data import add_data_arguments, eval_loader
-from engine.evaluation import Scores, evaluate
-from helper.arguments import Parser
-from helper.checkpoint import read_checkpoint
-from helper.device import add_device_arguments, autocast, full_precision, resolve, resolve_device
+from helper.arguments import Parser, options_of, path
 from helper.errors import UserError, run_script
 from helper.files import check_folder, write_atomically
-from models.checkpoint import load_network
-from modreduce.build import load_ensemble
+from models import is_network, model_dict
+from modreduce.flags import check_known
+
+if TYPE_CHECKING:
+    from engine.evaluation import Scores
+
+DATA, COMPUTE = "dataset.data:DataSettings", "helper.device:Compute"
+OF_TRAINING = ("batch_size", "val_split", "train_size", "eval_precision", "compile", "cuda_graph")
+PRECISIONS = ("fp32", "bf16", "auto")
 
 
 def parser() -> Parser:
     """The flags of this script."""
     flags = Parser(__doc__)
-    flags.add_argument("--path", type=Path, nargs="+", required=True, help="checkpoints of networks")
+    flags.add_argument("--path", type=path, nargs="+", required=True, help="checkpoints of networks")
     flags.add_argument("--model", help="their network, where the checkpoints do not say")
     flags.add_argument(
-        "--ensemble", type=Path, help="a run's ensemble_last.pth (default: the mean of the logits)"
+        "--ensemble", type=path, help="a run's ensemble_last.pth (default: the mean of the logits)"
     )
-    flags.add_argument("--json", type=Path, help="write the scores there too")
-    add_data_arguments(flags, dataset_dict, training=False)
-    add_device_arguments(flags)
+    flags.add_argument("--json", type=path, help="write the scores there too")
+    flags.add_flags(DATA, "data", without=OF_TRAINING, choices={"dataset": dataset_dict})
+    flags.add_flags(COMPUTE, "device", without=(*OF_TRAINING, "precision"))
+    flags.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="of the networks (default fp32, as in a run)"
+    )
     return flags
 
 
@@ -47,49 +51,46 @@ def main() -> None:
         check_folder(args.json.parent, "--json")
         if args.json.is_dir():
             raise UserError(f"--json: {args.json} is a folder: name a file in it")
-    if len({path.absolute() for path in args.path}) < len(args.path):
+    if len({one.absolute() for one in args.path}) < len(args.path):
         raise UserError("--path names a checkpoint twice: name each one once")
-    device = resolve_device(args.device)
-    precision = resolve(args.precision, device)
-    dataset = load_dataset(args.dataset, args.data_folder)
-    networks, names = [], []
-    for path in args.path:
-        network, name, _ = load_network(path, dataset.num_classes, args.model)
-        networks.append(network.eval().to(device, memory_format=torch.channels_last))
-        names.append(f"{path} ({name})")
-    ensemble = None
-    if args.ensemble:
-        content = read_checkpoint(args.ensemble)
-        ensemble = load_ensemble(content, str(args.ensemble), len(networks), dataset.num_classes).to(device)
+    if args.model is not None and not is_network(args.model):
+        check_known("--model", args.model, model_dict, "networks")
 
-    def predict(images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
-        with autocast(device, precision):
-            logits = [network(images).float() for network in networks]
-        named = dict(zip(names, logits, strict=True))
-        with full_precision(device.type):
-            if ensemble is not None:
-                return named | {
-                    f"fused by {args.ensemble}": ensemble.combine(torch.stack(logits), images)[0]
-                }, None
-            if len(logits) > 1:
-                return named | {"fused by their mean": torch.stack(logits).mean(dim=0)}, None
-        return named, None
+    from dataset.data import DataSettings
+    from helper.device import Compute, device_name, prepare
+    from helper.results import DIGITS
+    from models.checkpoint import read_network
+    from modreduce.saved import load_ensemble, score_files
 
-    loader = eval_loader(dataset, dataset.test_images, dataset.test_labels, device)
-    scores, _ = evaluate(predict, loader)
-    print(as_table(scores, args))
+    settings = DataSettings(**options_of(DATA, vars(args)))
+    device, precision = prepare(Compute(**options_of(COMPUTE, vars(args))))
+    files = [read_network(one, args.model) for one in args.path]
+    ensemble, of_ensemble = load_ensemble(args.ensemble, files) if args.ensemble else (None, None)
+    dataset = load_dataset(settings.dataset, settings.data_folder)
+    scores, notes = score_files(files, ensemble, dataset, settings, device, precision)
+    for note in (*notes, *([of_ensemble] if of_ensemble else [])):
+        print(f"note: {note}")
+    names = {str(file.path): f"{file.path} ({file.arch})" for file in files}
+    names["ensemble"] = f"fused by {args.ensemble or 'their mean'}"
+    named = {names[name]: score for name, score in scores.items()}
+    head = f"{settings.dataset}, test set, {precision} on {device_name(device)}"
+    print(f"{head}\n{as_table(named)}")
     if args.json:
         entries = {
-            name: dict(zip(("test_loss", "test_acc", "test_acc_top5"), s, strict=True))
-            for name, s in scores.items()
+            name: {
+                key: float(f"{value:.{DIGITS}g}")
+                for key, value in zip(("test_loss", "test_acc", "test_acc_top5"), score, strict=True)
+            }
+            for name, score in named.items()
         }
-        write_atomically(args.json, json.dumps({"dataset": args.dataset, "scores": entries}, indent=2) + "\n")
+        about = {"dataset": settings.dataset, "device": device_name(device), "precision": precision}
+        write_atomically(args.json, json.dumps({**about, "scores": entries}, indent=2) + "\n")
 
 
-def as_table(scores: dict[str, Scores], args: argparse.Namespace) -> str:
+def as_table(scores: Mapping[str, "Scores"]) -> str:
     """One line per network or ensemble."""
     width = max(len(name) for name in scores)
-    lines = [f"{args.dataset + ', test set':<{width}}  {'top-1':>9}  {'top-5':>9}  {'loss':>8}"]
+    lines = [f"{'':<{width}}  {'top-1':>9}  {'top-5':>9}  {'loss':>8}"]
     lines += [f"{n:<{width}}  {s.top1:>7.2f} %  {s.top5:>7.2f} %  {s.loss:>8.4f}" for n, s in scores.items()]
     return "\n".join(lines)
 

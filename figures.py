@@ -8,22 +8,43 @@ python figures.py cka --path_t T.pth --path_s RUN/kd_last.pth --dataset digits
 python figures.py tsne --path_t T.pth --path_s RUN/kd_last.pth --classes 0,1,2,3,4
 """
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from dataset import dataset_dict, load_dataset
-from dataset.base import DataSet
-from dataset.data import add_data_arguments, eval_loader
-from helper.arguments import Parser, fraction, non_negative_int, positive_fraction, positive_int
-from helper.device import resolve_device
+from helper.arguments import (
+    Parser,
+    fraction,
+    non_negative_int,
+    options_of,
+    path,
+    positive_fraction,
+    positive_int,
+)
 from helper.errors import UserError, run_script
-from models.checkpoint import load_network
-from modreduce.schedule import online_weight
-from reporting import curves
-from reporting import network_plots as figures
-from reporting import style as plot_style
+from models import is_network, model_dict
+from modreduce.flags import check_known
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dataset.base import DataSet
+    from dataset.data import DataSettings
+    from helper.device import Compute
+    from reporting.network_plots import Seen
+
+DATA, COMPUTE = "dataset.data:DataSettings", "helper.device:Compute"
+OF_TRAINING = (
+    "batch_size",
+    "val_split",
+    "train_size",
+    "precision",
+    "eval_precision",
+    "compile",
+    "cuda_graph",
+)
+FEWEST_IMAGES = 4
 
 
 def parser() -> Parser:
@@ -37,10 +58,10 @@ def parser() -> Parser:
     flags = Parser(__doc__)
     kinds = flags.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=one)
     runs = kinds.add_parser("accuracy", help="curves of runs", description="Test accuracy against epochs.")
-    runs.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs")
+    runs.add_argument("runs", nargs="+", type=path, metavar="RUN", help="folders of runs")
     runs.add_argument("--students", nargs="+", default=[], metavar="NAME", help="only these curves")
     weights = kinds.add_parser("weights", help="ensemble weights", description="Ensemble weights of a run.")
-    weights.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    weights.add_argument("run", type=path, metavar="RUN", help="folder of a run")
     schedule = kinds.add_parser("schedule", help="online weight", description="Weight of the online loss.")
     schedule.add_argument("--epochs", type=positive_int, default=240, help="default 240")
     schedule.add_argument("--online_weight_start", type=positive_fraction, default=0.01, help="default 0.01")
@@ -53,11 +74,11 @@ def parser() -> Parser:
     }
     for kind, text in helps.items():
         networks = kinds.add_parser(kind, help=text, description=f"Student against teacher: {text}.")
-        networks.add_argument("--path_t", type=Path, required=True, help="the teacher's checkpoint")
-        networks.add_argument("--path_s", type=Path, nargs="+", required=True, help="students' checkpoints")
+        networks.add_argument("--path_t", type=path, required=True, help="the teacher's checkpoint")
+        networks.add_argument("--path_s", type=path, nargs="+", required=True, help="students' checkpoints")
         networks.add_argument("--model_t", help="the teacher's network, where its checkpoint does not say")
-        networks.add_argument("--device", default="auto", help="default auto")
-        add_data_arguments(networks, dataset_dict, training=False)
+        networks.add_flags(DATA, "data", without=OF_TRAINING, choices={"dataset": dataset_dict})
+        networks.add_flags(COMPUTE, "device", without=OF_TRAINING)
         default = {"correlation": None, "cka": 1000, "tsne": 1000}[kind]
         networks.add_argument(
             "--images", type=positive_int, default=default, help="test images (default %(default)s)"
@@ -66,47 +87,94 @@ def parser() -> Parser:
             networks.add_argument("--classes", default="0,1,2,3,4,5,6,7,8,9", help="default 0,1,...,9")
             networks.add_argument("--seed", type=non_negative_int, default=1, help="default 1")
     for made in kinds.choices.values():
-        made.add_argument("--out", type=Path, help="file to write (default KIND.png)")
+        made.add_argument("--out", type=path, help="file to write (default KIND.png)")
     return flags
 
 
-def chosen_images(args: argparse.Namespace, dataset: DataSet) -> np.ndarray:
-    """Which test images to look at: --images of those of --classes, drawn without a bias by their order."""
+def chosen_images(dataset: "DataSet", images: int | None, classes: str | None) -> "np.ndarray":
+    """Which test images to look at: so many of those of the classes, drawn without a bias by their order.
+
+    images: --images, None for all; classes: --classes, None for all. Raises UserError if there are too few.
+    """
+    import numpy as np
+
     labels = dataset.test_labels
     places = np.arange(len(labels))
-    if args.kind == "tsne":
-        words = [word.strip() for word in args.classes.split(",")]
+    if classes is not None:
+        words = [word.strip() for word in classes.split(",")]
         if not all(word.isdecimal() and int(word) < dataset.num_classes for word in words):
             allowed = f"numbers from 0 to {dataset.num_classes - 1}"
-            raise UserError(f"--classes {args.classes}: allowed are {allowed}, like 0,1,2")
+            raise UserError(f"--classes {classes}: allowed are {allowed}, like 0,1,2")
         places = places[np.isin(labels, [int(word) for word in words])]
-    if len(places) < 4:
+    if len(places) < FEWEST_IMAGES:
         raise UserError(
-            f"there are {len(places)} test images to look at, at least 4 are needed: choose more classes"
+            f"there are {len(places)} test images to look at, at least {FEWEST_IMAGES} are needed: choose "
+            "more classes"
         )
-    count = min(args.images or len(places), len(places))
-    if count < 4:
-        raise UserError(f"--images {args.images}: at least 4 are needed")
+    count = min(images or len(places), len(places))
+    if count < FEWEST_IMAGES:
+        raise UserError(f"--images {images}: at least {FEWEST_IMAGES} are needed")
     return np.sort(np.random.default_rng(0).permutation(places)[:count])
 
 
-def look_at_networks(args: argparse.Namespace) -> list[figures.Seen]:
-    """What teacher and students say of the chosen test images."""
-    device = resolve_device(args.device)
-    dataset = load_dataset(args.dataset, args.data_folder)
-    places = chosen_images(args, dataset)
-    loader = eval_loader(dataset, dataset.test_images[places], dataset.test_labels[places], device)
+def look_at_networks(
+    paths: Sequence[Path],
+    model_t: str | None,
+    settings: "DataSettings",
+    compute: "Compute",
+    images: int | None,
+    classes: str | None,
+) -> list["Seen"]:
+    """What teacher and students say of the chosen test images, in float32, each with its own normalisation.
+
+    paths: of the teacher's file and of the students'; prints what there is to say of a file.
+    """
+    from dataset.data import eval_loader
+    from engine.facts import normalised_for
+    from helper.device import prepare
+    from models.checkpoint import read_network
+    from modreduce.saved import remarks
+    from reporting import network_plots as figures
+    from reporting import style as plot_style
+
+    device, _ = prepare(compute)
+    files = [read_network(one, None if place else model_t) for place, one in enumerate(paths)]
+    dataset = load_dataset(settings.dataset, settings.data_folder)
+    places = chosen_images(dataset, images, classes)
     seen = []
-    for place, path in enumerate([args.path_t, *args.path_s]):
-        network, arch, _ = load_network(path, dataset.num_classes, args.model_t if place == 0 else None)
-        stem = plot_style.label(path.stem.removesuffix("_last").removesuffix("_best"))
-        name = f"teacher {arch}" if place == 0 else f"{arch}, {stem}"
-        seen.append(figures.look(network.to(device), name, loader))
+    for place, file in enumerate(files):
+        file.check_classes(dataset.num_classes)
+        for remark in remarks(file, dataset):
+            print(f"note: {remark}")
+        own = normalised_for(dataset, file.record)
+        loader = eval_loader(own, dataset.test_images[places], dataset.test_labels[places], settings, device)
+        stem = plot_style.label(file.path.stem.removesuffix("_last").removesuffix("_best"))
+        name = f"{file.arch}, {stem}" if place else f"teacher {file.arch}"
+        seen.append(figures.look(file.network.to(device), name, loader))
     return seen
+
+
+def figure_of_schedule(epochs: int, first: float, final: float, start: int) -> Any:
+    """The online weight against the epochs, growing from `first`, or full from epoch `start` on."""
+    from modreduce.schedule import online_weight
+    from reporting import curves
+
+    if start >= epochs:
+        raise UserError(f"--online_start {start} is not within the {epochs} epochs")
+    weights = [online_weight(epoch, epochs, first, final) for epoch in range(epochs)]
+    if start:
+        weights = [final * (epoch >= start) for epoch in range(epochs)]
+    return curves.online_schedule_figure(weights)
 
 
 def main() -> None:
     args = parser().parse_args()
+    if getattr(args, "model_t", None) is not None and not is_network(args.model_t):
+        check_known("--model_t", args.model_t, model_dict, "networks")
+
+    from reporting import curves
+    from reporting import style as plot_style
+
     if args.kind == "accuracy":
         figure = curves.curves_figure(args.runs, args.students)
     elif args.kind == "weights":
@@ -114,17 +182,23 @@ def main() -> None:
         if figure is None:
             raise UserError(f"{args.run} has no ensemble with weights: give a run with --online wavg or one")
     elif args.kind == "schedule":
-        if args.online_start >= args.epochs:
-            raise UserError(f"--online_start {args.online_start} is not within the {args.epochs} epochs")
-        weights = [
-            online_weight(e, args.epochs, args.online_weight_start, args.online_weight)
-            for e in range(args.epochs)
-        ]
-        if args.online_start:
-            weights = [args.online_weight * (e >= args.online_start) for e in range(args.epochs)]
-        figure = curves.online_schedule_figure(weights)
+        figure = figure_of_schedule(
+            args.epochs, args.online_weight_start, args.online_weight, args.online_start
+        )
     else:
-        teacher, *students = look_at_networks(args)
+        from dataset.data import DataSettings
+        from helper.device import Compute
+        from reporting import network_plots as figures
+
+        classes = args.classes if args.kind == "tsne" else None
+        teacher, *students = look_at_networks(
+            [args.path_t, *args.path_s],
+            args.model_t,
+            DataSettings(**options_of(DATA, vars(args))),
+            Compute(precision="fp32", **options_of(COMPUTE, vars(args))),
+            args.images,
+            classes,
+        )
         if args.kind == "tsne":
             figure = figures.tsne_figure([teacher, *students], args.seed)
         else:

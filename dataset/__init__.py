@@ -30,6 +30,6 @@ def load_dataset(name: str, data_folder: str | Path) -> "DataSet":
     """
     if name not in dataset_dict:
         raise UserError(f"--dataset {name} is unknown, allowed are {', '.join(dataset_dict)}")
-    from dataset.base import check
+    from dataset.check import check
 
     return check(dataset_dict[name](Path(data_folder)))

@@ -40,7 +40,7 @@ class DataSettings:
     ] = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data:
     """A data set with what `--train_size` and `--val_split` make of its training images.
 

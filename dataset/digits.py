@@ -37,4 +37,5 @@ def load_digits(folder: Path) -> DataSet:
         mean=mean,
         std=std,
         flip=False,
+        class_names=tuple("0123456789"),
     )

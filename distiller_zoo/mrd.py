@@ -7,11 +7,10 @@ from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
 from distiller_zoo.maps import precise, unit
+from distiller_zoo.standardise import standardised
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 from helper.errors import UserError
-
-SMALLEST_VARIANCE = 1e-12
 
 
 class MRDLoss(nn.Module):
@@ -60,13 +59,6 @@ class MRDLoss(nn.Module):
 def centred(z: Tensor) -> Tensor:
     """Rows (N, M) with mean 0."""
     return z - z.mean(dim=1, keepdim=True)
-
-
-def standardised(z: Tensor) -> Tensor:
-    """Rows (N, M) with mean 0 and unbiased variance 1; a constant row is 0 and has a finite gradient."""
-    around = centred(z)
-    variance = around.square().sum(dim=1, keepdim=True) / (z.shape[1] - 1)
-    return around * torch.rsqrt(variance + SMALLEST_VARIANCE)
 
 
 def differences(z: Tensor) -> Tensor:

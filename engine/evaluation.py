@@ -1,6 +1,7 @@
 """Accuracy and loss over a whole split, read from the device once."""
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -8,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helper.batch import Batch
+from helper.errors import is_out_of_memory
 
-Predict = Callable[[Tensor], tuple[dict[str, Tensor], Tensor | None]]
+Prediction = tuple[dict[str, Tensor], Tensor | None]
+Predict = Callable[[Tensor], Prediction]
 
 
 class Scores(NamedTuple):
@@ -22,27 +25,65 @@ class Scores(NamedTuple):
 
 @torch.no_grad()
 def evaluate(predict: Predict, batches: Iterable[Batch]) -> tuple[dict[str, Scores], list[float] | None]:
-    """Scores by name, and the ensemble's weights averaged over the images, of what `predict` says of the
-    batches.
+    """Scores by name, and the ensemble's weights averaged over the images, of what `predict` says of batches.
 
     predict: images (B, 3, H, W) to logits (B, C) by name, and the weights (N,) or None. With fewer than five
-    classes the top-5 accuracy is the top-C accuracy, 100 %.
+    classes the top-5 accuracy is the top-C accuracy, 100 %. A batch for which the memory is too small is
+    halved, and so are those that follow; raises what `predict` raised once a single image is too much.
     """
     sums: dict[str, Tensor] = {}
     weight_sum, count = None, 0
-    for batch in batches:
-        named, weights = predict(batch.images)
+    for images, labels, (named, weights) in _predictions(predict, batches):
         for name, logits in named.items():
-            sums[name] = sums.get(name, 0) + _sums(logits.float(), batch.labels)
+            sums[name] = sums.get(name, 0) + _sums(logits.float(), labels)
         if weights is not None:
-            weight_sum = (0 if weight_sum is None else weight_sum) + weights.double() * len(batch.labels)
-        count += len(batch.labels)
+            weight_sum = (0 if weight_sum is None else weight_sum) + weights.double() * len(images)
+        count += len(images)
     values = (torch.stack(list(sums.values())) / count).tolist()
     scores = {name: Scores(v[0], 100 * v[1], 100 * v[2]) for name, v in zip(sums, values, strict=True)}
     return scores, None if weight_sum is None else (weight_sum / count).tolist()
 
 
+def _predictions(predict: Predict, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor, Prediction]]:
+    """Images, labels and what `predict` says of them, in batches as large as given or as memory allows."""
+    largest = None
+    for batch in batches:
+        rest = batch.images, batch.labels
+        while len(rest[0]):
+            size = min(largest or len(rest[0]), len(rest[0]))
+            predicted = _try(predict, rest[0][:size])
+            if predicted is None:
+                largest = -(-size // 2)
+                warnings.warn(
+                    f"the memory is too small to evaluate {size} images at once: going on with {largest} "
+                    f"(--eval_batch_size {largest} avoids the attempt)",
+                    stacklevel=3,
+                )
+                continue
+            yield rest[0][:size], rest[1][:size], predicted
+            rest = rest[0][size:], rest[1][size:]
+
+
+def _try(predict: Predict, images: Tensor) -> Prediction | None:
+    """What `predict` says, or None if the memory is too small for so many images and was cleared.
+
+    In a function of its own, so that what the failed attempt allocated is free before the next one.
+    """
+    try:
+        return predict(images)
+    except (MemoryError, RuntimeError) as error:
+        if len(images) == 1 or not is_out_of_memory(error):
+            raise
+    if images.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
+
+
 def _sums(logits: Tensor, labels: Tensor) -> Tensor:
+    """(3,) float64: cross-entropy, and how many are right among one and five, each summed over the images.
+
+    The loss of an image is rounded before it is summed: sums are the same for batches of any size.
+    """
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-    loss = F.cross_entropy(logits, labels, reduction="sum").double()
+    loss = F.cross_entropy(logits, labels, reduction="none").double().sum()
     return torch.stack([loss, ranked[:, 0].sum().double(), ranked.sum().double()])

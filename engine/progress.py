@@ -30,9 +30,9 @@ class Progress:
 
 
 def brief(names: Sequence[str], means: Mapping[str, Sequence[float]]) -> str:
-    """Loss and training accuracy of each student, for the end of a progress bar."""
+    """Loss and training accuracy of each student that has a loss, in a few words."""
     columns = zip(names, means["loss"], means["correct"], strict=True)
-    return "  ".join(f"{name} {loss:.3g} {100 * correct:.1f}%" for name, loss, correct in columns)
+    return "  ".join(f"{name} {loss:.4g} {100 * correct:.1f}%" for name, loss, correct in columns if loss)
 
 
 def epoch_line(progress: Progress, rows: Sequence[Mapping[str, Any]], epochs: int, seconds: float) -> str:

@@ -1,9 +1,7 @@
 """From a task to a finished run folder: what all three training scripts do once they know what to train."""
 
-import hashlib
 import io
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import Any
@@ -13,15 +11,16 @@ from torch import nn
 
 from dataset.data import Data, eval_loaders, train_loader
 from engine.evaluation import evaluate
+from engine.facts import facts_of
 from engine.optimizer import Recipe, decayed_rate
 from engine.progress import Progress
 from engine.run_folder import RunFolder
-from engine.settings import Settings, differences, identity
+from engine.settings import Settings, differences
 from engine.task import Task
 from engine.trainer import Loaders, Trainer
 from helper.device import device_name
 from helper.errors import UserError
-from helper.provenance import PROJECT_VERSION, versions
+from helper.provenance import versions
 from helper.results import EnsembleScore, Results, StudentScore, TeacherScore, table
 from reporting.run_plots import plot_run
 from reporting.style import require_plots
@@ -38,13 +37,15 @@ def train(
     teacher: str | None = None,
     teacher_sha256: str | None = None,
     warn_of_teacher: Callable[[float], str | None] = lambda accuracy: None,
+    notes: Sequence[str] = (),
 ) -> Results:
     """Train, evaluate, plot, write the networks and at last results.json, whose record is returned.
 
     Everything that can be wrong with the request is found before the first file is written. A finished run of
     the same settings is only shown; one with fewer epochs goes on if those it has are those of the longer
     run. make_task: builds what is trained, asked only if there is something to train; teacher: the name of
-    its network; warn_of_teacher: what to say of a teacher with that accuracy in percent.
+    its network; warn_of_teacher: what to say of a teacher with that accuracy in percent; notes: what to say
+    before training.
     """
     require_plots()
     resolved = {"precision": precision, "eval_precision": settings.compute.eval_precision}
@@ -71,13 +72,14 @@ def train(
         train_loader(data, settings.data, settings.recipe.seed, device, task.fixed_batch, task.views),
         *eval_loaders(data, settings.data, device),
     )
+    facts = facts_of(data, settings, kept)
     trainer = Trainer(
         task,
         settings.recipe,
         loaders,
         run,
         settings=kept,
-        facts=facts_of(data, settings, kept),
+        facts=facts,
         save_every=settings.place.save_every,
         graph=settings.compute.cuda_graph,
     )
@@ -91,6 +93,8 @@ def train(
         run.write_text("summary.txt", summaries(task, data))
         images = f"{loaders.train.n_data} images, {settings.recipe.epochs} epochs"
         run.log(f"{run.path}: {images}, {device_name(device)}, {precision}{going_on(trainer.progress)}")
+        for note in notes:
+            run.log(f"note: {note}")
         score = teacher_score(task, teacher, loaders)
         if score is not None and (warning := warn_of_teacher(score.test_acc)):
             run.log(f"warning: {warning}")
@@ -100,7 +104,8 @@ def train(
             row = last_row(progress, student.plan.name)
             run.write_network(trainer.network_content(row), f"{student.plan.name}_last")
         if task.ensemble:
-            run.write_network(task.ensemble_state() | {"num_classes": data.num_classes}, "ensemble_last")
+            origin = {"num_classes": data.num_classes, "settings_sha256": facts.settings_sha256}
+            run.write_network(task.ensemble_state() | origin, "ensemble_last")
         plot_run(run.path, progress.rows, asdict(results))
         results.write(run.path / "results.json")
         run.log(f"finished: results, plots and networks are in {run.path}")
@@ -141,25 +146,6 @@ def refuse_other_schedule(
                 f"that length {what} is another in epoch {epoch + 1} already (a schedule that depends on "
                 f"--epochs can be fixed, as with --lr_decay_epochs, from the start); {instead}"
             )
-
-
-def facts_of(data: Data, settings: Settings, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """What a network's file says of what it was made for and of how, beside its own epoch and accuracy."""
-    dataset = data.dataset
-    names = dataset.class_names
-    return {
-        "num_classes": data.num_classes,
-        "epochs": settings.recipe.epochs,
-        "image_size": int(data.images.shape[1]),
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-        "class_names": list(names) if names else None,
-        "dataset": dataset.name,
-        "data_sha256": kept["resolved"]["data_sha256"],
-        "settings_sha256": hashlib.sha256(json.dumps(identity(kept), sort_keys=True).encode()).hexdigest(),
-        "precision": kept["resolved"]["eval_precision"],
-        "version": PROJECT_VERSION,
-    }
 
 
 def going_on(progress: Progress) -> str:

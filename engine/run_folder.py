@@ -251,7 +251,10 @@ def copied(content: Any) -> Any:
 
 
 def short_enough(name: str) -> str:
-    """The name, or its beginning and a hash of the whole where a folder's name cannot be as long."""
+    """The name as a folder can have it: without slashes, and where it is too long its beginning and a hash of
+    the whole.
+    """
+    name = name.replace("/", "-")
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 13]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"

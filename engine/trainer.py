@@ -5,6 +5,7 @@ method.
 import math
 import signal
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from engine.task import PRETRAINING, TRAINING, Task
 from helper.errors import Diverged, Interrupted
 from helper.randomness import derive_seed, random_states, set_random_states
 from helper.signals import StopSignals
+from models.record import NetworkRecord
 
 
 class Loaders(NamedTuple):
@@ -35,8 +37,8 @@ class Loaders(NamedTuple):
 class Trainer:
     """Trains a task to its last epoch, from the start or from where its run folder says.
 
-    loaders: of training, test and validation; settings: what a checkpoint says of itself; facts: what a
-    student's file says beside its own numbers; save_every: seconds between states; graph: replay steps
+    loaders: of training, test and validation; settings: what a checkpoint says of itself; facts: what the
+    students' files have in common; save_every: seconds between states; graph: replay steps
     as a CUDA graph.
     """
 
@@ -48,7 +50,7 @@ class Trainer:
         run: RunFolder,
         *,
         settings: dict[str, Any],
-        facts: dict[str, Any],
+        facts: NetworkRecord,
         save_every: float = 0.0,
         graph: bool = False,
     ):
@@ -124,9 +126,7 @@ class Trainer:
         if self.progress.epoch == self.pretraining:
             self.progress.stage, self.progress.epoch = TRAINING, 0
             self._begin_stage(TRAINING)
-        losses = ", ".join(
-            f"{name} {loss:.4g}" for name, loss in zip(self.task.names, means["loss"], strict=True) if loss
-        )
+        losses = brief(self.task.names, means)
         seconds = time.perf_counter() - start
         self.run.log(f"first stage, epoch {epoch + 1}/{self.pretraining}  loss: {losses}  {seconds:.1f} s")
         self.run.end_epoch({}, self._state_if_due(), self.progress.rows)
@@ -237,13 +237,14 @@ class Trainer:
     def network_content(self, row: dict[str, Any]) -> dict[str, Any]:
         """A student's checkpoint in the published teachers' format, for a row of metrics.csv."""
         student = self.students[row["student"]]
-        return {
-            "model": student.network.state_dict(),
-            "epoch": row["epoch"],
-            "accuracy": row["test_acc"],
-            "arch": student.plan.arch,
-            **self.facts,
-        }
+        record = replace(
+            self.facts,
+            arch=student.plan.arch,
+            student=student.plan.name,
+            epoch=row["epoch"],
+            accuracy=row["test_acc"],
+        )
+        return record.content(student.network)
 
     def _state_if_due(self) -> dict[str, Any] | None:
         """The state, unless one was written less than `save_every` seconds ago and more are to come."""

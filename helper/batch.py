@@ -36,7 +36,8 @@ class Output(NamedTuple):
 
     stem: the map (B, C, H, W) after the stem; maps: those of the stages, after their last ReLU;
     preact: the same before it; embedding: (B, D), pooled; logits: (B, C); views: the Outputs for
-    the batch's further views.
+    the batch's further views; averaged: the map (B, D, H, W) whose average over places is the embedding, None
+    where there is none.
     """
 
     stem: Tensor
@@ -45,6 +46,7 @@ class Output(NamedTuple):
     embedding: Tensor
     logits: Tensor
     views: Mapping[str, "Output"] = NO_VIEWS
+    averaged: Tensor | None = None
 
     @property
     def features(self) -> list[Tensor]:
@@ -60,4 +62,5 @@ class Output(NamedTuple):
             self.embedding.detach(),
             self.logits.detach(),
             {name: view.detach() for name, view in self.views.items()},
+            None if self.averaged is None else self.averaged.detach(),
         )

@@ -1,24 +1,27 @@
 """Checkpoints: written whole or not at all, checked when read, and never able to run code."""
 
-import argparse
 import hashlib
 import io
 import pickle
-import re
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from helper.arguments import SETTINGS_OF_PUBLISHED_FILES
 from helper.errors import UserError, one_line
+from helper.file_kind import refuse_other_kinds
 from helper.files import write_atomically
+from helper.pickled import PLAIN_NUMPY, how_to_convert
 
-CHECKSUM = "sha256"
+CHECKSUM = "sha256"  # of the content, in files of version 0.1; an archive has checksums of its own
 ZIP_START = b"PK\x03\x04"
+CUT_OFF = "it is cut off or no PyTorch checkpoint"
 
 
 def digest(content: Any) -> str:
@@ -46,43 +49,42 @@ def _feed(sha, content: Any) -> None:
         sha.update(f"{content!r} ".encode())
 
 
-def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
-    """Write the content with a checksum of it; a kill at any moment leaves the old file or the new one.
+def write_checkpoint(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write the content; a kill at any moment leaves the old file or the new one.
 
-    Raises UserError when the folder cannot be written or the disk is full.
+    The archive has a CRC-32 of each of its parts. Raises UserError when the folder cannot be written or the
+    disk is full.
     """
     buffer = io.BytesIO()
-    torch.save({**content, CHECKSUM: digest(content)}, buffer)
+    torch.save(dict(content), buffer)
     write_atomically(Path(path), buffer.getvalue())
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU: tensors and plain values only, its checksum verified if it has one.
+    """Read a checkpoint onto the CPU: tensors and plain values only, its checksums verified.
 
-    Raises UserError when the file is missing, damaged, no checkpoint, or holds code (which is not run).
+    Takes what torch.save wrote, in its archive or its older format, and a .safetensors file, whatever the
+    name says. Raises UserError when the file is missing, damaged, no checkpoint, or holds code (which is not
+    run).
     """
     path = Path(path)
-    if not is_file(path):
-        raise UserError(f"no checkpoint at {path}: give the path of a .pth file")
+    refuse_missing(path)
     try:
+        refuse_other_kinds(path)
+        if is_safetensors(path):
+            return read_safetensors(path)
         check_archive(path)
-        # published checkpoints carry their settings as an argparse.Namespace, which only holds values
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _load(path)
     except pickle.UnpicklingError as error:
-        if named := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise UserError(
-                f"{path} holds code or objects ({named[1]}), not just weights: it was not run; "
-                "ask its author for a file with tensors and plain values only"
-            ) from error
-        raise damaged(path, "it is cut off or no PyTorch checkpoint") from error
+        if advice := how_to_convert(path):
+            raise UserError(f"{path} holds code or objects {advice}") from error
+        raise damaged(path, CUT_OFF) from error
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {one_line(error.strerror or error)}") from error
     except Exception as error:  # a damaged archive fails in many ways: each means the same to the user
-        raise damaged(path, "it is cut off or no PyTorch checkpoint") from error
+        raise damaged(path, CUT_OFF) from error
     if not isinstance(content, dict):
         raise UserError(
             f"{path} holds a {type(content).__name__}: a checkpoint is a dict with a 'model' entry"
@@ -90,7 +92,76 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     checksum = content.pop(CHECKSUM, None)
     if checksum is not None and checksum != digest(content):
         raise damaged(path, "its checksum does not match its content")
-    return content
+    return plain_numbers(content)
+
+
+def _load(path: Path) -> Any:
+    """What torch.load gives, where only values are allowed: numpy's single numbers among them."""
+    allowed = [SETTINGS_OF_PUBLISHED_FILES, *{type(np.dtype(code)) for code in PLAIN_NUMPY}]
+    allowed += [(numpy_dtype, "numpy.dtype")]
+    allowed += [(numpy_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def numpy_dtype(code: str, *flags: bool) -> np.dtype:
+    """The type of a single number of numpy's; UnpicklingError for every other, such as one of objects."""
+    found = np.dtype(code) if isinstance(code, str) else None
+    if found is None or found.char not in PLAIN_NUMPY:
+        raise pickle.UnpicklingError(f"numpy type {code!r}")
+    return found
+
+
+def numpy_number(kind: np.dtype, value: bytes) -> Any:
+    """A single number of numpy's, from the bytes that it was pickled as."""
+    if not isinstance(value, bytes) or kind.char not in PLAIN_NUMPY:
+        raise pickle.UnpicklingError(f"numpy number of type {kind}")
+    return np.frombuffer(value, kind, count=1)[0]
+
+
+def plain_numbers(content: Any) -> Any:
+    """The content with Python's numbers for numpy's."""
+    if isinstance(content, np.generic):
+        return content.item()
+    if type(content) in (list, tuple):
+        return type(content)(map(plain_numbers, content))
+    return {key: plain_numbers(value) for key, value in content.items()} if _is_dict(content) else content
+
+
+def _is_dict(content: Any) -> bool:
+    return isinstance(content, dict) and any(not isinstance(value, Tensor) for value in content.values())
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as one of the safetensors format: with the length of a header, and the header."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    length = int.from_bytes(start[:8], "little")
+    return start[8:] == b"{" and 0 < length <= path.stat().st_size
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """The tensors of a .safetensors file by name."""
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UserError(
+            f"{path} is in the safetensors format, which needs a package: pip install safetensors"
+        ) from error
+    return load_file(path)
+
+
+def refuse_missing(path: Path) -> None:
+    """Raise UserError unless a file is there; for a folder it names the checkpoints in it."""
+    if is_file(path):
+        return
+    try:
+        inside = sorted(file.name for file in path.glob("*_*.pth"))
+    except OSError:
+        inside = []
+    more = f"; in that folder are {', '.join(inside[:6])}" if inside else ""
+    raise UserError(f"no checkpoint at {path}: give the path of a .pth file{more}")
 
 
 def is_file(path: Path) -> bool:

@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -148,3 +149,21 @@ def flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str, busy: str) -> Iterator[None]:
+    """Make the folder if need be and hold it by a lock file in it, which ends with its process.
+
+    name: of the lock file; busy: what is said when another process holds it. Raises UserError then, and when
+    the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = lock(folder / name)
+    except BlockingIOError:
+        raise UserError(busy) from None
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; give another --save_folder") from error
+    with held:
+        yield

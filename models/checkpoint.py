@@ -1,19 +1,201 @@
-"""A network by its name or from a checkpoint, and where teachers stand."""
+"""A network by its name or from a file, and where teachers stand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from helper.checkpoint import read_checkpoint
+from helper.checkpoint import digest, read_checkpoint
 from helper.errors import UserError
 from helper.files import hard_link
 from models import build_network, is_network, model_dict
+from models.layouts import LAYOUTS, find_weights, is_state_dict, what_was_taken, with_counters, without_prefix
+from models.record import NetworkRecord
 
-SHOWN_ENTRIES = 6
 NAMING = "--model_t (evaluate.py: --model)"
+FIRST_CLASSES = 100  # for so many a network is built first, to see what its weights are called
+STATE_OF_A_RUN = {"optimizer", "progress"}
+ENSEMBLE = {"online", "students", "state"}
+# networks of other code bases that have a name of ours: its beginning, a part of their weights' names, whose
+NAMESAKES = (
+    ("ResNet", ".downsample.", "torchvision's, which SemCKD uses too: its first convolution is 7 x 7"),
+    ("vgg", "features.", "torchvision's, whose layers are called features"),
+    ("MobileNetV2", "features.", "torchvision's, whose layers are called features"),
+    ("Shuffle", ".branch", "torchvision's, whose blocks have two branches"),
+)
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """A network's file, read: it is whole, and its weights fit the network that it names.
+
+    network: on the CPU, with the file's own number of classes; weights: under the network's own names, in the
+    file's order; took: where the weights were found, to be printed where that is not the entry 'model'.
+    """
+
+    path: Path
+    arch: str
+    num_classes: int
+    record: NetworkRecord
+    network: nn.Module = field(repr=False)
+    weights: Mapping[str, Tensor] = field(repr=False)
+    further: Mapping[str, Any] = field(repr=False)
+    took: str | None = None
+
+    def sha256(self) -> str:
+        """Of the weights: two files of the same network have the same."""
+        return digest(self.weights)
+
+    def content(self) -> dict[str, Any]:
+        """What the file holds, in the published teachers' format."""
+        return {"model": self.weights, **self.further}
+
+    def check_classes(self, num_classes: int) -> None:
+        """Raise UserError unless the network has that many classes."""
+        if self.num_classes != num_classes:
+            raise UserError(
+                f"{self.path} ({self.arch}) was trained for {self.num_classes} classes, the data set has "
+                f"{num_classes}: use a network trained on this data set"
+            )
+
+
+def read_network(path: str | Path, model_name: str | None = None) -> NetworkFile:
+    """The network of a file, which this project or another wrote: a row of LAYOUTS, a bare state dict, or a
+    .safetensors file, with any prefix before the names.
+
+    model_name: the network's name; needed where the file does not say it. Raises UserError when the file is
+    missing, damaged, no checkpoint, no network's, or of another architecture.
+    """
+    path = Path(path)
+    content = read_checkpoint(path)
+    refuse_other_files(content, path)
+    entry, weights = find_weights(content, path)
+    further = (
+        {} if entry is None else {k: v for k, v in content.items() if not (k in LAYOUTS and is_state_dict(v))}
+    )
+    record = NetworkRecord.of(further)
+    arch = network_name(further, path, model_name)
+    network = build_network(arch, FIRST_CLASSES)
+    own = network.state_dict()
+    weights, prefix = without_prefix(weights, own, path)
+    whole = with_counters(weights, own)
+    network, num_classes = filled(network, arch, whole, f"{path} ({arch})")
+    took = what_was_taken(path, content, entry, prefix, len(whole) > len(weights))
+    return NetworkFile(path, arch, num_classes, record, network, whole, further, took)
+
+
+def load_network(
+    path: str | Path, num_classes: int, model_name: str | None = None
+) -> tuple[nn.Module, str, dict[str, Any]]:
+    """The network of a file on the CPU, its name, and the file's content, the weights in its 'model' entry.
+
+    Raises UserError as `read_network` does, and for another number of classes.
+    """
+    file = read_network(path, model_name)
+    file.check_classes(num_classes)
+    return file.network, file.arch, file.content()
+
+
+def network_name(content: Mapping[str, Any], path: Path, model_name: str | None) -> str:
+    """The given name, else the file's 'arch', else its folder's '<name>_vanilla'.
+
+    Raises UserError where the given name and the file's are both of networks here and differ, or where there
+    is no name. What another code base calls its network does not count against a given name.
+    """
+    arch = content.get("arch")
+    ours = isinstance(arch, str) and is_network(arch)
+    if model_name is not None and not is_network(model_name):
+        raise UserError(f"unknown network {model_name!r}; the networks are {', '.join(model_dict)}")
+    if ours and model_name not in (None, arch):
+        raise UserError(
+            f"{path} holds a {arch}, not a {model_name}: leave that name out, or give another checkpoint"
+        )
+    folder = path.absolute().parent.name
+    name = model_name or arch
+    if name is None and folder.endswith("_vanilla"):
+        name = folder.removesuffix("_vanilla")
+    if name is None:
+        raise UserError(f"{path} does not say which network it holds: name it with {NAMING}")
+    if not isinstance(name, str) or not is_network(name):
+        raise UserError(
+            f"{path}: unknown network {name!r}; the networks are {', '.join(model_dict)}; if it is one of "
+            f"these, name it with {NAMING}"
+        )
+    return name
+
+
+def filled(network: nn.Module, arch: str, weights: Mapping[str, Tensor], what: str) -> tuple[nn.Module, int]:
+    """The network with these weights, built anew if they are for another number of classes, and that number.
+
+    Every name and shape must fit, else UserError says what does not.
+    """
+    own = network.state_dict()
+    missing = [key for key in own if key not in weights]
+    unexpected = [key for key in weights if key not in own]
+    differing = [key for key in own if key in weights and own[key].shape != weights[key].shape]
+    sizes = {weights[key].shape[:1] for key in differing if own[key].shape[:1] == (FIRST_CLASSES,)}
+    num_classes = FIRST_CLASSES
+    if len(sizes) == 1 and sizes != {(0,)}:
+        (num_classes,) = sizes.pop()
+        network = build_network(arch, num_classes)
+        own = network.state_dict()
+        differing = [key for key in differing if own[key].shape != weights[key].shape]
+    if differing or missing or unexpected:
+        raise other_architecture(arch, what, missing, unexpected, differing)
+    if broken := [key for key in own if not bool(weights[key].isfinite().all())]:
+        raise UserError(
+            f"{what} has weights that are not finite numbers (first: {broken[0]}): take an older checkpoint"
+        )
+    network.load_state_dict(weights)
+    return network, num_classes
+
+
+def other_architecture(
+    arch: str, what: str, missing: Sequence[str], unexpected: Sequence[str], differing: Sequence[str]
+) -> UserError:
+    """The error for weights that do not fit, which names the network of another code base if it is one."""
+    example = (*missing, *unexpected, *differing)[0]
+    for beginning, sign, whose in NAMESAKES:
+        if arch.startswith(beginning) and any(sign in key for key in unexpected):
+            return UserError(
+                f"{what} is another network that has this name too, {whose} (first difference: {example}); "
+                f"it cannot be loaded as the {arch} of this project: give a file of that, or train one with "
+                "train_teacher.py"
+            )
+    return UserError(
+        f"{what} is of another architecture: {len(missing)} weights missing, {len(unexpected)} unknown, "
+        f"{len(differing)} of another shape (first: {example}); name its network with {NAMING}"
+    )
+
+
+def refuse_other_files(content: Mapping[str, Any], path: Path) -> None:
+    """Raise UserError for the state of a run and for an ensemble, and say which files to give instead."""
+    if content.keys() >= STATE_OF_A_RUN and "model" not in content:
+        beside = [
+            file.name
+            for which in ("last", "best")
+            for file in sorted(path.absolute().parent.glob(f"*_{which}.pth"))
+            if file.name != "ensemble_last.pth"
+        ]
+        raise UserError(
+            f"{path} is the state of a run, from which --resume goes on, no network: give a network of that "
+            f"run, {', '.join(beside) or 'such as kd_last.pth'}"
+        )
+    if content.keys() >= ENSEMBLE:
+        students = [f"{name}_last.pth" for name in content["students"]]
+        raise UserError(
+            f"{path} is the ensemble of a run, no network: give its students' networks, "
+            f"{', '.join(students)}, and this file with --ensemble of evaluate.py"
+        )
+
+
+def check_model(flag: str, name: str) -> str:
+    """The name, if there is such a network; else UserError lists those there are."""
+    if not is_network(name):
+        raise UserError(f"{flag} {name} is unknown; the networks are {', '.join(model_dict)}")
+    return name
 
 
 def teacher_copy_path(save_folder: Path, model: str, dataset: str, epochs: int) -> Path:
@@ -31,87 +213,3 @@ def leave_teacher(network: Path, copy: Path) -> str:
     copy.parent.mkdir(parents=True, exist_ok=True)
     hard_link(network, copy)
     return f"teacher: {copy}"
-
-
-def network_name(content: dict[str, Any], path: Path, model_name: str | None) -> str:
-    """A checkpoint's network: its 'arch', else the given name, else its folder's '<name>_vanilla'."""
-    arch = content.get("arch")
-    if arch is not None and model_name is not None and arch != model_name:
-        raise UserError(
-            f"{path} holds a {arch}, not a {model_name}: leave that name out, or give another checkpoint"
-        )
-    name = arch or model_name
-    if name is None and path.parent.name.endswith("_vanilla"):
-        name = path.parent.name.removesuffix("_vanilla")
-    if name is None:
-        raise UserError(f"{path} does not say which network it holds: name it with {NAMING}")
-    if not isinstance(name, str) or not is_network(name):
-        raise UserError(f"{path}: unknown network {name!r}; the networks are {', '.join(model_dict)}")
-    return name
-
-
-def load_network(
-    path: str | Path, num_classes: int, model_name: str | None = None
-) -> tuple[nn.Module, str, dict[str, Any]]:
-    """The network of a checkpoint on the CPU, its name, and the checkpoint's content.
-
-    Raises UserError when the checkpoint is of another architecture or class count, damaged or missing.
-    """
-    path = Path(path)
-    content = read_checkpoint(path)
-    weights = content.get("model")
-    if not isinstance(weights, Mapping) or not all(map(is_weight, weights, weights.values())):
-        found = [str(key) for key in content]
-        more = ", ..." if len(found) > SHOWN_ENTRIES else ""
-        raise UserError(
-            f"{path} has no 'model' entry with a network's weights; it has "
-            f"{', '.join(found[:SHOWN_ENTRIES]) or 'nothing'}{more}: save {{'model': weights}}"
-        )
-    weights = {key.removeprefix("module."): value for key, value in weights.items()}
-    name = network_name(content, path, model_name)
-    network = build_network(name, num_classes)
-    load_strictly(network, weights, f"{path} ({name})", num_classes)
-    return network, name, content
-
-
-def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], what: str, num_classes: int) -> None:
-    """Load weights into the network; every name and shape must fit, else UserError says what does not."""
-    own = network.state_dict()
-    differing = [key for key in own if key in weights and own[key].shape != weights[key].shape]
-    missing = [key for key in own if key not in weights]
-    unexpected = [key for key in weights if key not in own]
-    classes = {weights[key].shape[0] for key in differing if own[key].shape[:1] == (num_classes,)}
-    if not missing and not unexpected and len(classes) == 1 and len(differing) <= 2:
-        raise UserError(
-            f"{what} was trained for {classes.pop()} classes, the data set has {num_classes}: "
-            "use a network trained on this data set"
-        )
-    if differing or missing or unexpected:
-        example = (missing + unexpected + differing)[0]
-        raise UserError(
-            f"{what} is of another architecture: {len(missing)} weights missing, {len(unexpected)} unknown, "
-            f"{len(differing)} of another shape (first: {example}); name its network with {NAMING}"
-        )
-    if broken := [key for key in own if not bool(weights[key].isfinite().all())]:
-        raise UserError(
-            f"{what} has weights that are not finite numbers (first: {broken[0]}): take an older checkpoint"
-        )
-    network.load_state_dict(weights)
-
-
-def is_weight(key: Any, value: Any) -> bool:
-    """Whether an entry of a state dict is a name and a plain tensor."""
-    return (
-        isinstance(key, str)
-        and isinstance(value, Tensor)
-        and value.layout == torch.strided
-        and value.device.type == "cpu"
-        and not value.is_quantized
-    )
-
-
-def check_model(flag: str, name: str) -> str:
-    """The name, if there is such a network; else UserError lists those there are."""
-    if name not in model_dict:
-        raise UserError(f"{flag} {name} is unknown; the networks are {', '.join(model_dict)}")
-    return name

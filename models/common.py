@@ -12,7 +12,7 @@ from helper.batch import Output
 class StagedNetwork(nn.Module):
     """A stem, stages that each give one map, a pooled embedding and a linear classifier.
 
-    A family defines `stem`, `stages` and `classify`, and `through_stage` or `embed` where it differs.
+    A family defines `stem`, `stages` and `classify`, and `through_stage` or `last_map` where it differs.
     """
 
     def forward(
@@ -35,9 +35,10 @@ class StagedNetwork(nn.Module):
         """All that the network says of images (N, 3, H, W), in one pass."""
         stem = self.stem(x)
         stages = list(self.through_stages(stem))
-        embedding = self.embed(*stages[-1])
+        averaged = self.last_map(*stages[-1])
+        embedding = average(averaged)
         preact, maps = map(list, zip(*stages, strict=True))
-        return Output(stem, maps, preact, embedding, self.classify(embedding))
+        return Output(stem, maps, preact, embedding, self.classify(embedding), averaged=averaged)
 
     @property
     def classifier(self) -> nn.Linear:
@@ -70,14 +71,23 @@ class StagedNetwork(nn.Module):
         return before, x
 
     def embed(self, before: Tensor, after: Tensor) -> Tensor:
-        """The embedding (N, D) of the last stage's map before and after its ReLU: the average over all
-        places.
+        """The embedding (N, D) of the last stage's map before and after its ReLU."""
+        return average(self.last_map(before, after))
+
+    def last_map(self, before: Tensor, after: Tensor) -> Tensor:
+        """The map (N, D, H, W) whose average is the embedding, of the last stage's before and after its
+        ReLU.
         """
-        return F.adaptive_avg_pool2d(after, 1).flatten(1)
+        return after
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits (N, classes) of embeddings (N, D)."""
         raise NotImplementedError
+
+
+def average(x: Tensor) -> Tensor:
+    """The average (N, C) of a map (N, C, H, W) over all its places."""
+    return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
 def conv(

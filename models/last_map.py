@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helper.batch import Output
@@ -22,13 +22,18 @@ def last_activated_map(output: Output) -> Tensor:
     return F.relu(output.preact[-1])
 
 
+def averaged_map(output: Output) -> Tensor:
+    """The map that the network itself says it averages."""
+    return output.averaged
+
+
 CANDIDATES: tuple[LastMap, ...] = (last_stage_map, last_activated_map)
 
 
 def find_last_map(output: Output) -> LastMap | None:
     """The function from an Output to the map (B, D, H, W) whose average over places is the embedding (B, D).
 
-    output: of a few images, which tell the candidates apart. None if no map of the Output is averaged to the
+    output: of a few images, which tell the candidates apart. None if no stage's map is averaged to the
     embedding (MobileNetV2 and ShuffleNetV2 have one more convolution behind the last stage).
     """
     embedding = output.embedding.detach().float()
@@ -39,3 +44,19 @@ def find_last_map(output: Output) -> LastMap | None:
         ):
             return candidate
     return None
+
+
+def find_averaged_map(output: Output) -> LastMap | None:
+    """The same, with the map behind further layers where the network gives it."""
+    return averaged_map if output.averaged is not None else find_last_map(output)
+
+
+@torch.no_grad()
+def look(network: nn.Module, size: int = 32) -> Output:
+    """A network's Output for an image of size x size, without a trace in its mode or running statistics."""
+    training, place = network.training, next(network.parameters())
+    image = torch.linspace(-2, 2, 3 * size * size, device=place.device).sin().reshape(1, 3, size, size)
+    try:
+        return network.eval().outputs(image.to(place.dtype))
+    finally:
+        network.train(training)

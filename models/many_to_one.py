@@ -1,12 +1,11 @@
 """A student whose last map is widened to copies of a teacher's and led back; logits of fixed norm."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helper.batch import Output
 from helper.errors import UserError
-from models.last_map import LastMap, find_last_map
+from models.last_map import LastMap, find_last_map, look
 
 PREFIX = "norm"
 COPIES = 8  # the paper's N
@@ -113,14 +112,3 @@ class NORMNetwork(nn.Module):
         if not is_feat:
             return out.logits
         return [out.stem, *(out.preact if preact else out.maps), out.embedding], out.logits
-
-
-@torch.no_grad()
-def look(network: nn.Module, size: int = 32) -> Output:
-    """A network's Output for an image of size x size, without a trace in its mode or running statistics."""
-    training, place = network.training, next(network.parameters())
-    image = torch.linspace(-2, 2, 3 * size * size, device=place.device).sin().reshape(1, 3, size, size)
-    try:
-        return network.eval().outputs(image.to(place.dtype))
-    finally:
-        network.train(training)

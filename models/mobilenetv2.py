@@ -101,8 +101,8 @@ class MobileNetV2(StagedNetwork):
             x = blocks(x)
         return x, x
 
-    def embed(self, before: Tensor, after: Tensor) -> Tensor:
-        return super().embed(before, self.conv2(after))
+    def last_map(self, before: Tensor, after: Tensor) -> Tensor:
+        return self.conv2(after)
 
     def classify(self, embedding: Tensor) -> Tensor:
         return self.classifier(embedding)

@@ -3,14 +3,13 @@
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helper.batch import Output
 from helper.errors import UserError
-from models.common import conv
-from models.last_map import LastMap, find_last_map, last_stage_map
+from models.common import average, conv
+from models.last_map import LastMap, find_averaged_map, find_last_map, last_stage_map, look
 
 PREFIX = "reused"
 REDUCTION = 2
@@ -48,7 +47,9 @@ class ReusedClassifier(nn.Module):
 
     Its Output is the student's with the projected map as one more stage; the embedding has the teacher's
     width. The student's own classifier is not part of it. The teacher's is in the state dict, but asks for no
-    gradient, so that an optimizer neither moves nor decays it.
+    gradient, so that an optimizer neither moves nor decays it. In networks with more layers behind the last
+    stage (MobileNetV2, ShuffleV2) the student's map is the stage's, and these layers are not used, as
+    published; the teacher's is the one behind them, which its classifier sees.
 
     student: a network of the zoo, which becomes part of this one; classifier: the teacher's, copied; sizes:
     of the image -> of the teacher's last map, to which a larger student's map is averaged down; reduction: of
@@ -74,25 +75,24 @@ class ReusedClassifier(nn.Module):
     def of(cls, student: nn.Module, teacher: nn.Module, num_classes: int) -> "ReusedClassifier":
         """Of two networks of the zoo for images of 32 x 32 or 64 x 64; the student becomes part of it.
 
-        Raises UserError if the teacher's classifier does not see the average of a map of its Output, or is
-        for another number of classes.
+        Raises UserError if the teacher's classifier does not see the average of a map, or is for another
+        number of classes.
         """
         classifier = teacher.classifier
-        name = type(teacher).__name__
         if classifier.out_features != num_classes:
             raise UserError(
                 f"simkd reuses the teacher's classifier, which has {classifier.out_features} classes; the "
                 f"data set has {num_classes}: use a teacher trained on this data set"
             )
-        of_teacher = [_look(teacher, size) for size in IMAGE_SIZES]
-        find = find_last_map(of_teacher[0])
+        of_teacher = [look(teacher, size) for size in IMAGE_SIZES]
+        find = find_averaged_map(of_teacher[0])
         if find is None:
             raise UserError(
-                f"simkd cannot reuse the classifier of a {name}: it sees no average of the last stage's map; "
-                "use a teacher such as resnet32x4, wrn_40_2, vgg13, ResNet50 or ShuffleV1"
+                f"simkd cannot reuse the classifier of a {type(teacher).__name__}: it sees no average of a "
+                "map; use a teacher of models/, such as resnet32x4"
             )
         sizes = {size: find(out).shape[-1] for size, out in zip(IMAGE_SIZES, of_teacher, strict=True)}
-        of_student = _look(student, IMAGE_SIZES[0])
+        of_student = look(student, IMAGE_SIZES[0])
         last_map = find_last_map(of_student) or last_stage_map
         own = next(key for key, module in student.named_modules() if module is student.classifier)
         student.set_submodule(own, nn.Identity())
@@ -102,9 +102,9 @@ class ReusedClassifier(nn.Module):
         """The Output for images (B, 3, H, W)."""
         out = self.student.outputs(x)
         before, projected = self.project(self.last_map(out), self.sizes[x.shape[-1]])
-        embedding = F.adaptive_avg_pool2d(projected, 1).flatten(1)
+        embedding = average(projected)
         maps, preact = [*out.maps, projected], [*out.preact, before]
-        return Output(out.stem, maps, preact, embedding, self.classifier(embedding))
+        return Output(out.stem, maps, preact, embedding, self.classifier(embedding), averaged=projected)
 
     def project(self, f_s: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """The student's map (B, C, H, W) in the teacher's channels, H and W at most `size`, before and after
@@ -130,13 +130,3 @@ class ReusedClassifier(nn.Module):
     def norms_before_relu(self) -> list[nn.BatchNorm2d]:
         """The BN before each map's ReLU, the projector's last."""
         return [*self.student.norms_before_relu(), self.transfer[-1]]
-
-
-@torch.no_grad()
-def _look(network: nn.Module, size: int) -> Output:
-    """A network's Output for one image, without a trace in its running statistics."""
-    training, place = network.training, next(network.parameters())
-    image = torch.linspace(-2, 2, 3 * size * size, device=place.device).sin().reshape(1, 3, size, size)
-    out = network.eval().outputs(image.to(place.dtype))
-    network.train(training)
-    return out

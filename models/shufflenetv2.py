@@ -98,8 +98,8 @@ class ShuffleNetV2(StagedNetwork):
     def stages(self) -> Sequence[nn.Sequential]:
         return self.layer1, self.layer2, self.layer3
 
-    def embed(self, before: Tensor, after: Tensor) -> Tensor:
-        return super().embed(before, F.relu(self.bn2(self.conv2(after)), inplace=True))
+    def last_map(self, before: Tensor, after: Tensor) -> Tensor:
+        return F.relu(self.bn2(self.conv2(after)), inplace=True)
 
     def classify(self, embedding: Tensor) -> Tensor:
         return self.linear(embedding)

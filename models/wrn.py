@@ -99,8 +99,8 @@ class WideResNet(StagedNetwork):
             normalised = next_norm(x)
             yield normalised, x
 
-    def embed(self, before: Tensor, after: Tensor) -> Tensor:
-        return super().embed(before, F.relu(before))
+    def last_map(self, before: Tensor, after: Tensor) -> Tensor:
+        return F.relu(before)
 
     def classify(self, embedding: Tensor) -> Tensor:
         return self.fc(embedding)

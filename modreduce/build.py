@@ -16,7 +16,6 @@ from helper.errors import UserError
 from helper.randomness import derive_seed
 from models import build_network
 from modreduce import ensemble_dict
-from modreduce.fused import FusedEnsemble
 from modreduce.group import Group
 from modreduce.student import Student, StudentPlan
 from modreduce.teacher import Teacher, outputs
@@ -35,8 +34,15 @@ def plan_students(
     student's loss counts.
 
     Weights and multiplier are those that the method was published with, for this pair if the pair is known,
-    unless given; models, beta and multiplier may be given once for all, or once per student.
+    unless given; models, beta and multiplier may be given once for all, or once per student. Without methods
+    there is one plan per model, of a student that learns from labels (and from its peers) alone.
     """
+    if not methods:
+        names = student_names(["peer"] * len(models))
+        return [
+            StudentPlan(name, model, None, LossWeights(1.0, 0.0, 0.0), label="Peer")
+            for name, model in zip(names, models, strict=True)
+        ]
     count = len(methods)
     models = per_student("--model_s", models, count)
     betas = per_student("-b/--beta", as_list(options["beta"]), count)
@@ -112,7 +118,7 @@ def build_group(
     """
     check_ensemble(online, len(plans))
     if teacher is not None:
-        teacher.network.to(device, memory_format=torch.channels_last)
+        teacher.to(device)
     students = [_student(plan, teacher, data, settings, device) for plan in plans]
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "ensemble"))
@@ -182,32 +188,3 @@ def _example(
         student_model=plan.model,
         teacher_model=teacher.name,
     )
-
-
-def load_ensemble(content: dict, where: str, students: int, num_classes: int) -> FusedEnsemble:
-    """The ensemble of a run's ensemble_last.pth; UserError if it is none, or of other students or classes."""
-    name = str(content.get("online"))
-    kind = ensemble_dict.get(name)
-    whole = content.keys() >= {"students", "num_classes", "state"}
-    if kind is None or not issubclass(kind, FusedEnsemble) or not whole:
-        raise UserError(
-            f"{where} holds no ensemble that can fuse networks (its method: {content.get('online')}): give "
-            "a run's ensemble_last.pth, or leave --ensemble out to fuse by the mean"
-        )
-    names, classes = content["students"], content["num_classes"]
-    if len(names) != students or classes != num_classes:
-        raise UserError(
-            f"{where} fuses {len(names)} students ({', '.join(names)}) of {classes} classes: give "
-            "--path these "
-            f"{len(names)}, in this order, and a data set of {classes} classes (given: {students}, "
-            f"{num_classes})"
-        )
-    ensemble = kind(students, num_classes)
-    try:
-        ensemble.load_state_dict(content["state"])
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{where} holds weights that do not fit {kind.name} with {students} students and {num_classes} "
-            "classes: give a run's own ensemble_last.pth"
-        ) from error
-    return ensemble.eval()

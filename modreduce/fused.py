@@ -38,6 +38,7 @@ class FusedEnsemble(OnlineMethod):
     ):
         super().__init__(count, num_classes, **schedule)
         self.kd = DistillKL(kd_T or TEMPERATURE)
+        self.kd_of_shape = DistillKL(kd_T or TEMPERATURE, standardise=True)
         self._fused: Tensor | None = None
 
     def combine(self, logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,9 +59,10 @@ class FusedEnsemble(OnlineMethod):
         return F.cross_entropy(fused, batch.labels)
 
     def total(self, student: Student, logits: Tensor, terms: dict[str, Tensor], target: Tensor) -> Tensor:
-        terms["online"] = self.kd(logits, target)
+        kd = self.kd_of_shape if student.free_scale else self.kd
+        terms["online"] = kd(logits, target)
         return self.weight * terms["online"] + (1.0 - self.weight) * student.offline(terms)
 
     def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         with full_precision(images.device.type):
-            return self.combine(torch.stack(list(logits)), images)
+            return self.combine(torch.stack(self.comparable(logits)), images)

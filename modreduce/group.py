@@ -168,7 +168,8 @@ class Group(Task):
         return {
             "online": self.online.name,
             "students": self.names,
-            "models": [student.plan.model for student in self.students],
+            "models": [student.plan.arch for student in self.students],
+            "free_scale": self.online.free_scale,
             "state": self.online.state_dict(),
         }
 

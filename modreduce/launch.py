@@ -44,9 +44,9 @@ def launch(
     run = RunFolder(settings.place, script, *names(arch))
     device, precision = prepare(settings.compute)
     data = load_data(settings.data, settings.recipe.seed)
-    teacher, sha256 = None, None
+    teacher, notes = None, []
     if file is not None:
-        teacher, sha256 = load_teacher(file, data)
+        teacher, notes = load_teacher(file, data.dataset)
     results = train(
         run,
         settings,
@@ -55,7 +55,8 @@ def launch(
         device=device,
         precision=precision,
         teacher=None if teacher is None else teacher.name,
-        teacher_sha256=sha256,
+        teacher_sha256=None if file is None else file.sha256(),
         warn_of_teacher=lambda accuracy: check_teacher(accuracy, data.num_classes),
+        notes=notes,
     )
     return run, results

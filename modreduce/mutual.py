@@ -35,5 +35,5 @@ class MutualLearning(OnlineMethod):
         return student.scale(self.weight) * (student.offline_sum(terms) + self.weight * online)
 
     def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-        mean = torch.stack(list(logits)).mean(dim=0)
+        mean = torch.stack(self.comparable(logits)).mean(dim=0)
         return mean, torch.full((self.count,), 1.0 / self.count, device=mean.device)

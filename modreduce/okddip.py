@@ -111,6 +111,7 @@ class DiversePeers(MutualLearning):
 
     def join(self, students: Sequence[Student]) -> None:
         """Size the attention by the peers' embeddings; UserError if these differ in width."""
+        super().join(students)
         widths = {student.name: student.network.classifier.in_features for student in students[:-1]}
         if len(set(widths.values())) > 1:
             found = ", ".join(f"{name} {width}" for name, width in widths.items())

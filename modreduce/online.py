@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
+from distiller_zoo.standardise import standardised
 from helper.arguments import fraction, non_negative_int, positive_float, positive_fraction
 from helper.batch import Batch, Output
 from modreduce.schedule import online_weight
@@ -43,12 +44,28 @@ class OnlineMethod(nn.Module):
     ):
         super().__init__()
         self.count, self.num_classes = count, num_classes
+        self.free_scale = [False] * count
         self.start, self.first, self.final = online_start, online_weight_start, online_weight
         self.learning_rate = ensemble_lr
         self.register_buffer("weight", torch.zeros(()))
 
     def join(self, students: Sequence["Student"]) -> None:
         """Called once with the students, before training."""
+        self.free_scale = [student.free_scale for student in students]
+
+    def comparable(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        """The students' logits, N tensors (B, C), those of a free scale brought to that of the others.
+
+        Where nothing holds the scale of a student's logits (logit standardisation leaves it to chance), they
+        would drown the others or vanish beside them. They are standardised, and multiplied by the mean
+        standard deviation of those whose scale is held, or by 1 if there are none.
+        """
+        free = self.free_scale[: len(logits)]
+        if not any(free):
+            return list(logits)
+        held = [z.std(dim=1).mean() for z, is_free in zip(logits, free, strict=True) if not is_free]
+        scale = torch.stack(held).mean() if held else 1.0
+        return [standardised(z) * scale if is_free else z for z, is_free in zip(logits, free, strict=True)]
 
     @property
     def form(self) -> str:

@@ -46,6 +46,7 @@ class PeerCollaborative(OnlineMethod):
     ):
         super().__init__(count, num_classes, **schedule)
         self.kd = DistillKL(pcl_T)
+        self.kd_of_shape = DistillKL(pcl_T, standardise=True)
         self.decay = pcl_decay
         self.ramp_up = pcl_ramp_up
         self.averages = nn.ModuleList()
@@ -56,6 +57,7 @@ class PeerCollaborative(OnlineMethod):
 
     def join(self, students: Sequence[Student]) -> None:
         """Every student's average starts as a copy of its network."""
+        super().join(students)
         self.averages = nn.ModuleList(copy.deepcopy(student.network) for student in students)
         self.averages.requires_grad_(False)
         self.averages.eval()
@@ -95,7 +97,8 @@ class PeerCollaborative(OnlineMethod):
     ) -> Tensor:
         if target is None:
             return student.offline(terms)
-        terms["online"] = sum(self.kd(logits, peer) for peer in target)
+        kd = self.kd_of_shape if student.free_scale else self.kd
+        terms["online"] = sum(kd(logits, peer) for peer in target)
         return student.scale(self.weight) * (
             student.offline_sum(terms, self.weight) + self.weight * terms["online"]
         )
@@ -122,5 +125,5 @@ class PeerCollaborative(OnlineMethod):
         torch._foreach_add_(averages, torch._foreach_mul(current, 1.0 - decay))
 
     def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-        mean = torch.stack(self.peer_logits(images)).mean(dim=0)
+        mean = torch.stack(self.comparable(self.peer_logits(images))).mean(dim=0)
         return mean, torch.full((self.count,), 1.0 / self.count, device=mean.device)

@@ -1,35 +1,49 @@
 """The frozen network that teaches."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dataset.data import Data
+from dataset.base import DataSet
+from engine.facts import record_of_data
 from helper.batch import Batch, Output
-from helper.checkpoint import digest, read_checkpoint
-from models.checkpoint import check_model, load_network, network_name
+from models.checkpoint import NetworkFile, check_model, read_network
+from models.normalisation import OwnNormalisation, own_normalisation
 
 
 class Teacher:
     """A frozen network that gives its Output once per step, for all students.
 
-    It is no module on purpose: its weights are not part of what a run trains and saves.
+    It is no module on purpose: its weights are not part of what a run trains and saves. normalise: for a
+    teacher that was trained with another mean and std than the batches have.
     """
 
-    def __init__(self, network: nn.Module, name: str):
+    def __init__(self, network: nn.Module, name: str, normalise: OwnNormalisation | None = None):
         self.network = network.eval().requires_grad_(False)
         self.name = name
+        self.normalise = normalise
+
+    def to(self, device: torch.device) -> "Teacher":
+        """Move it to the device, channels-last."""
+        self.network.to(device, memory_format=torch.channels_last)
+        if self.normalise is not None:
+            self.normalise.to(device)
+        return self
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Output:
         """Output for a batch, its further views among it; logits in float32."""
+        if self.normalise is not None:
+            views = {name: self.normalise(images) for name, images in batch.views.items()}
+            batch = batch._replace(images=self.normalise(batch.images), views=views)
         return outputs(self.network, batch)
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """Logits (B, C) in float32 of images (B, 3, H, W)."""
+        if self.normalise is not None:
+            images = self.normalise(images)
         return self.network(images).float()
 
 
@@ -55,23 +69,20 @@ def check_teacher(accuracy: float, num_classes: int) -> str | None:
     )
 
 
-class TeacherFile(NamedTuple):
-    """A teacher's checkpoint, read: where it stands, its network's name, its content."""
-
-    path: Path
-    arch: str
-    content: dict[str, Any]
-
-
-def teacher_file(path: Path, model: str | None) -> TeacherFile:
-    """The checkpoint of --path_t, before any data is read; model: --model_t."""
+def teacher_file(path: Path, model: str | None) -> NetworkFile:
+    """The file of --path_t, read before any data is; model: --model_t."""
     if model is not None:
         check_model("--model_t", model)
-    content = read_checkpoint(path)
-    return TeacherFile(path, network_name(content, Path(path), model), content)
+    return read_network(path, model)
 
 
-def load_teacher(file: TeacherFile, data: Data) -> tuple[Teacher, str]:
-    """The frozen network of a checkpoint for this data, and the SHA-256 of its weights."""
-    network, name, content = load_network(file.path, data.num_classes, file.arch)
-    return Teacher(network, name), digest(content["model"])
+def load_teacher(file: NetworkFile, dataset: DataSet) -> tuple[Teacher, list[str]]:
+    """The frozen network of a file for this data set, and what to say of it before it teaches.
+
+    Raises UserError if it is for another number of classes.
+    """
+    file.check_classes(dataset.num_classes)
+    normalise = own_normalisation((dataset.mean, dataset.std), file.record.normalisation)
+    differences = file.record.differences(record_of_data(dataset))
+    said = [file.took, f"the teacher {file.path}: {differences}" if differences else None]
+    return Teacher(file.network, file.arch, normalise), [text for text in said if text]

@@ -1,30 +1,26 @@
-"""Resumable downloads of checkpoints over http and https, with the standard library alone.
+"""Downloads that go on where they were cut, over http and https.
 
 An unfinished download stands in `<file>.part`, and `<file>.part.json` says what it is a part of. It goes on
 where it stopped only when the server shows that it still has the same version of the same file.
 """
 
-import http.client
 import json
-import re
-import time
-import urllib.request
-from dataclasses import dataclass
+import os
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from typing import Any
 
+import requests
 from tqdm import tqdm
+from urllib3.exceptions import HTTPError, IncompleteRead, MaxRetryError, ProtocolError, ReadTimeoutError
+from urllib3.util import Retry
 
 from helper.errors import UserError, one_line
 from helper.files import write_atomically
 
-# ResNet50, the largest published teacher, takes 190 MB with its optimizer's momentum.
-MAX_BYTES = 500_000_000
+MAX_BYTES = 500_000_000  # ResNet50, the largest published teacher, takes 190 MB with its optimizer's momentum
 CHUNK = 1 << 18
-LONGEST_WAIT = 60.0  # seconds
-# How torch.save begins a file: a zip archive now, a pickle before PyTorch 1.6.
-BEGINNINGS = (b"PK\x03\x04", b"\x80")
+LONGEST_PAUSE = 60.0  # seconds
+BEGINNINGS = (b"PK\x03\x04", b"\x80")  # of torch.save: a zip archive now, a pickle before PyTorch 1.6
 
 
 class TryAgain(UserError):
@@ -35,37 +31,98 @@ class Unreachable(TryAgain):
     """No server answered at all."""
 
 
-@dataclass
-class Patience:
-    """Seconds to wait for a server, how often to try again, and seconds before that (doubling)."""
+class Patience(Retry):
+    """urllib3's count of attempts, with a pause before the first further one too; the pauses double."""
 
-    timeout: float
-    retries: int
-    backoff: float
+    def get_backoff_time(self) -> float:
+        return min(LONGEST_PAUSE, self.backoff_factor * 2.0 ** min(len(self.history) - 1, 16))
 
 
-def download(url: str, part: Path, patience: Patience) -> bool:
-    """Complete the part, in several attempts if need be; returns whether it was put together from several.
+class Downloader:
+    """Brings files, each in several attempts if need be.
 
-    A server that cannot be reached takes all further retries from `patience`: it is gone for the next file
-    too. Raises UserError when the attempts are used up, or at once for what will not pass: a file that does
-    not exist, is no checkpoint or is larger than MAX_BYTES.
+    timeout: seconds to wait for a server; retries: further attempts; backoff: seconds before the first one.
     """
-    attempt = 0
-    while True:
-        attempt += 1
+
+    def __init__(self, timeout: float, retries: int, backoff: float):
+        self.timeout, self.session = timeout, requests.Session()
+        self.patience = Patience(total=retries, backoff_factor=backoff)
+
+    def download(self, url: str, part: Path) -> bool:
+        """Complete the part; returns whether it was put together from several attempts.
+
+        A server that cannot be reached takes all further ones: it is gone for the next file too. Raises
+        UserError when they are used up, or at once for what will not pass: a file that does not exist, is no
+        checkpoint or is larger than MAX_BYTES.
+        """
+        patience = self.patience
+        while True:
+            try:
+                return self.transfer(url, part)
+            except TryAgain as failure:
+                try:
+                    patience = patience.increment("GET", url, error=failure)
+                except MaxRetryError:
+                    count = len(patience.history) + 1
+                    if isinstance(failure, Unreachable):
+                        self.patience = self.patience.new(total=0)
+                    raise UserError(f"{failure}, {count} attempt{'s' * (count > 1)}") from failure
+                print(f"  {failure}; trying again in {patience.get_backoff_time():g} s", flush=True)
+                patience.sleep()
+
+    def transfer(self, url: str, part: Path) -> bool:
+        """One attempt to complete the part; returns whether bytes of an earlier attempt are in it."""
+        have, origin = unfinished(part, url)
+        size = origin.get("size")
+        if have and have == size:
+            return True
+        headers = {"User-Agent": "modreduce", "Accept-Encoding": "identity"}
+        if have:
+            # RFC 9110, section 13.1.5: a weak ETag may not be used here
+            strong = origin["etag"] if (origin["etag"] or "").startswith('"') else None
+            headers |= {"Range": f"bytes={have}-", "If-Range": strong or origin["last_modified"]}
+        with self.ask(url, headers) as answer:
+            span = answer.headers.get("Content-Range", "").strip()
+            if (
+                not have
+                or origin_of(answer, url, have) != origin
+                or span != f"bytes {have}-{size - 1}/{size}"
+            ):
+                discard(part)
+                if answer.status_code != 200:
+                    return self.transfer(url, part)
+                have = 0
+                write_atomically(origin_file(part), json.dumps(origin_of(answer, url)))
+            receive(answer, url, part, have)
+        return have > 0
+
+    def ask(self, url: str, headers: dict[str, Any]) -> requests.Response:
+        """The server's answer with its body unread: status 200, or 206 and 416 when a range was asked for.
+
+        Raises TryAgain (Unreachable) for what may pass, UserError for what is final.
+        """
         try:
-            return transfer(url, part, patience.timeout)
-        except TryAgain as failure:
-            if attempt > patience.retries:
-                if isinstance(failure, Unreachable):
-                    patience.retries = 0
-                raise UserError(
-                    f"{failure}, {attempt} {'attempt' if attempt == 1 else 'attempts'}"
-                ) from failure
-            wait = min(LONGEST_WAIT, patience.backoff * 2.0 ** min(attempt - 1, 16))
-            print(f"  {failure}; trying again in {wait:g} s", flush=True)
-            time.sleep(wait)
+            answer = self.session.get(url, headers=headers, timeout=self.timeout, stream=True)
+        except (ValueError, requests.TooManyRedirects) as error:
+            raise UserError(
+                f"{url} is no address, or redirects to where this program does not follow"
+            ) from error
+        except requests.RequestException as error:
+            cause: BaseException = error  # what the system said is at the bottom of all that was made of it
+            while cause.__context__ is not None:
+                cause = cause.__context__
+            why = one_line(cause) or type(cause).__name__
+            if isinstance(error, requests.ConnectionError) and not isinstance(error.args[0], ProtocolError):
+                raise Unreachable(f"{url} could not be reached ({why})") from error
+            raise TryAgain(f"{url} did not answer ({why})") from error
+        status, schemes = answer.status_code, [step.url.split(":")[0] for step in (*answer.history, answer)]
+        if schemes == sorted(schemes) and (status == 200 or ("Range" in headers and status in (206, 416))):
+            return answer
+        answer.close()
+        if schemes != sorted(schemes):
+            raise UserError(f"{url} redirects to where this program does not follow: from https back to http")
+        kind = TryAgain if status >= 500 or status in (408, 429) else UserError
+        raise kind(f"{url} answered {status} {answer.reason}")
 
 
 def discard(part: Path) -> None:
@@ -79,162 +136,46 @@ def origin_file(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def unfinished(part: Path, url: str) -> tuple[int, dict]:
+def origin_of(answer: requests.Response, url: str, have: int = 0) -> dict[str, Any]:
+    """What the server says of the whole file, of which it sends what comes after `have` bytes."""
+    size, headers = answer.raw.length_remaining, answer.headers
+    version = {"etag": headers.get("ETag"), "last_modified": headers.get("Last-Modified")}
+    return {"url": url, "size": None if size is None else size + have, **version}
+
+
+def unfinished(part: Path, url: str) -> tuple[int, dict[str, Any]]:
     """The bytes already here and what the server said of the whole; (0, {}) when they are of no use now."""
     try:
-        origin = json.loads(origin_file(part).read_text())
-        have = part.stat().st_size
-        usable = origin["url"] == url and (origin["size"] is None or have <= origin["size"])
-    except (OSError, ValueError, KeyError, TypeError):
+        origin, have = json.loads(origin_file(part).read_text()), part.stat().st_size
+        usable = (
+            origin.keys() >= {"etag", "last_modified"} and origin["url"] == url and have <= origin["size"]
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return 0, {}
     return (have, origin) if usable else (0, {})
 
 
-def transfer(url: str, part: Path, timeout: float) -> bool:
-    """One attempt to complete the part; returns whether bytes of an earlier attempt are in it."""
-    have, origin = unfinished(part, url)
-    if have and have == origin["size"]:
-        return True
-    with ask(url, request_headers(have, origin), timeout) as answer:
-        if answer.status == 200:
-            discard(part)
-            have, origin = 0, {"url": url, "size": answer.length}
-            origin |= {
-                "etag": answer.headers.get("ETag"),
-                "last_modified": answer.headers.get("Last-Modified"),
-            }
-            write_atomically(origin_file(part), json.dumps(origin))
-        fits = answer.status == 200 or continues(answer, have, origin)
-        if fits:
-            receive(answer, url, part, have, origin["size"])
-    if not fits:
-        discard(part)
-        return transfer(url, part, timeout)
-    return have > 0
-
-
-def request_headers(have: int, origin: dict) -> dict[str, str]:
-    """What to tell the server: which bytes are wanted, and of which version of the file."""
-    headers = {"User-Agent": "modreduce", "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-        etag = origin.get("etag") or ""
-        # RFC 9110, section 13.1.5: a weak ETag may not be used here.
-        version = etag if etag.startswith('"') else origin.get("last_modified")
-        if version:
-            headers["If-Range"] = version
-    return headers
-
-
-def continues(answer: http.client.HTTPResponse | HTTPError, have: int, origin: dict) -> bool:
-    """Whether a range answer goes on exactly where the part ends, in the same version of the same file."""
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
-    if answer.status != 206 or not found or int(found[1]) != have:
-        return False
-    length = int(found[2]) + 1 - have
-    return (
-        length > 0
-        and (found[3] == "*" or origin["size"] in (None, int(found[3])))
-        and answer.length in (None, length)
-        and answer.headers.get("ETag") == origin.get("etag")
-        and answer.headers.get("Last-Modified") == origin.get("last_modified")
-    )
-
-
-def receive(answer: http.client.HTTPResponse, url: str, part: Path, have: int, size: int | None) -> None:
-    """Append the answer's body to the part, up to `size` bytes in all (None: until the server ends it)."""
-    name = part.parent.name.removesuffix("_vanilla")
+def receive(answer: requests.Response, url: str, part: Path, have: int) -> None:
+    """Append the answer's body to the part, of which `have` bytes are here already."""
+    size = origin_of(answer, url, have)["size"]
+    bar = tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=part.parent.name, disable=None)
     try:
-        with (
-            open(part, "ab" if have else "wb") as file,
-            tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=name, disable=None) as bar,
-        ):
-            if size is not None:
-                refuse_large(size, url)
-            while size is None or have < size:
-                chunk = read_some(answer, url, have, size)
-                if not chunk:
-                    break
-                if have == 0:
-                    refuse_other(chunk, url)
+        with open(part, "ab" if have else "wb") as file, bar:
+            # read1 gives what has come, not a whole chunk: what a stalled server sent before is kept
+            while have != size and (chunk := answer.raw.read1(CHUNK)):
+                if have == 0 and not any(chunk.startswith(b) or b.startswith(chunk) for b in BEGINNINGS):
+                    raise UserError(f"{url} is not a checkpoint: it begins with {chunk[:16]!r}")
                 have += len(chunk)
-                refuse_large(have, url)
+                if max(have, size or 0) > MAX_BYTES:
+                    raise UserError(f"{url} is too large: more than the {MAX_BYTES} bytes that are taken")
                 file.write(chunk)
                 bar.update(len(chunk))
-    except TryAgain:
-        raise
+            os.fsync(file.fileno())
+    except ReadTimeoutError as error:
+        raise TryAgain(f"{url} stalled after {have} of {size or '?'} bytes") from error
+    except HTTPError as error:
+        how = "closed the connection" if isinstance(error.__cause__, IncompleteRead) else "broke off"
+        raise TryAgain(f"{url} {how} after {have} of {size or '?'} bytes") from error
     except UserError:
         discard(part)
         raise
-    if size is not None and have < size:
-        raise TryAgain(f"{url} closed the connection after {have} of {size} bytes")
-
-
-def read_some(answer: http.client.HTTPResponse, url: str, have: int, size: int | None) -> bytes:
-    """The next bytes that arrive, empty at the end. Raises TryAgain when the connection fails."""
-    try:
-        return answer.read1(CHUNK if size is None else min(CHUNK, size - have))
-    except TimeoutError as error:
-        raise TryAgain(f"{url} stalled after {have} of {size or '?'} bytes") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise TryAgain(f"{url} broke off after {have} of {size or '?'} bytes") from error
-
-
-def refuse_other(beginning: bytes, url: str) -> None:
-    """Raise UserError when a file begins like no checkpoint: a web page with status 200."""
-    if not any(beginning.startswith(known) or known.startswith(beginning) for known in BEGINNINGS):
-        raise UserError(f"{url} is not a checkpoint: it begins with {beginning[:16]!r}")
-
-
-def refuse_large(size: int, url: str) -> None:
-    """Raise UserError when a file is larger than any teacher."""
-    if size > MAX_BYTES:
-        raise UserError(f"{url} is too large: {size} bytes or more, at most {MAX_BYTES} are taken")
-
-
-class WebRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects within the web only, and never from https back to http."""
-
-    def redirect_request(self, request, answer, code, message, headers, new_url):
-        allowed = ("https",) if urlsplit(request.full_url).scheme == "https" else ("http", "https")
-        if urlsplit(new_url).scheme not in allowed:
-            raise HTTPError(request.full_url, code, "redirect refused", headers, answer)
-        return super().redirect_request(request, answer, code, message, headers, new_url)
-
-
-def web_opener() -> urllib.request.OpenerDirector:
-    """Opens http and https alone: urllib's own opener knows file:, ftp: and data: too."""
-    opener = urllib.request.OpenerDirector()
-    opener.add_handler(urllib.request.ProxyHandler())
-    opener.add_handler(urllib.request.HTTPHandler())
-    opener.add_handler(urllib.request.HTTPSHandler())
-    opener.add_handler(urllib.request.HTTPDefaultErrorHandler())
-    opener.add_handler(urllib.request.HTTPErrorProcessor())
-    opener.add_handler(WebRedirects())
-    return opener
-
-
-def ask(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPResponse | HTTPError:
-    """The server's answer with its body unread: status 200, or 206 and 416 when a range was asked for.
-
-    Raises TryAgain (Unreachable) for what may pass, UserError for what is final.
-    """
-    try:
-        answer = web_opener().open(urllib.request.Request(url, headers=headers), timeout=timeout)
-    except HTTPError as error:
-        answer = error
-    except URLError as error:
-        raise Unreachable(f"{url} could not be reached ({one_line(error.reason)})") from error
-    except (http.client.InvalidURL, ValueError) as error:
-        raise UserError(f"{url!r} is no address") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise TryAgain(f"{url} did not answer ({one_line(error) or type(error).__name__})") from error
-    if answer.status == 200 or ("Range" in headers and answer.status in (206, 416)):
-        return answer
-    answer.close()
-    status = f"{answer.status} {http.client.responses.get(answer.status, '')}".strip()
-    if answer.status >= 500 or answer.status in (408, 429):
-        raise TryAgain(f"{url} answered {status}")
-    if 300 <= answer.status < 400:
-        raise UserError(f"{url} redirects to where this program does not follow ({status})")
-    raise UserError(f"{url} answered {status}")

@@ -2,8 +2,10 @@
 # Fetch the published CIFAR-100 teachers into save/models/: all six, or those named.
 #   sh scripts/fetch_pretrained_teachers.sh resnet56 wrn_40_2
 #   TEACHER_URL=https://mirror.example/repo sh scripts/fetch_pretrained_teachers.sh
-# --help shows every option. A relative --save_folder counts from the repository.
+# --help shows every option.
 set -eu
-CDPATH='' cd -- "$(dirname -- "$0")/.."
-if [ -x .venv/bin/python ]; then python=.venv/bin/python; else python=python3; fi
-exec "$python" -m scripts.fetch_teachers "$@"
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+python=$root/.venv/bin/python
+[ -x "$python" ] || python=python3
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+exec "$python" "$root/scripts/fetch_teachers.py" "$@"

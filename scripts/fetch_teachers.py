@@ -12,46 +12,128 @@ goes on where it stopped.
 Exit status: 0 when all teachers are there, 1 when one is not, 2 for a wrong argument.
 """
 
-import contextlib
-import fcntl
+import hashlib
+import json
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from helper.arguments import Parser, non_negative_float, non_negative_int, positive_float
-from helper.checkpoint import write_checkpoint
+from helper.arguments import Parser, non_negative_float, non_negative_int, path, positive_float
 from helper.errors import Interrupted, UserError, one_line, run_script
-from helper.files import flush_folder, remove_leftovers
-from models.checkpoint import load_network
-from scripts.download import Patience, discard, download
-from scripts.teacher_record import Entry, Fingerprint, TeacherRecord, fingerprint
+from helper.files import flush_folder, locked, remove_leftovers, write_atomically
+from scripts import ROOT, as_typed
+from scripts.download import Downloader, discard
 
 TEACHERS = ("wrn_40_2", "resnet56", "resnet110", "resnet32x4", "vgg13", "ResNet50")
 PUBLISHED = "http://shape2prog.csail.mit.edu/repo"
 CHECKPOINT = "ckpt_epoch_240.pth"
-PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
+PRETRAINED = ROOT / "pretrained"
 NUM_CLASSES = 100
 LONGEST_TIMEOUT = 86_400  # seconds
+say = partial(print, flush=True)
 
 
-class Row(NamedTuple):
-    """A line of the summary: one teacher, and what is left for the user to do."""
+class Fetcher:
+    """Brings teachers into the models folder, from the web (below the address `base`) or from pretrained/.
 
-    name: str
-    status: str
-    size: str = "-"
-    sha256: str = "-"
-    to_do: str = "-"
-    there: bool = True
+    record: teachers.json. An entry is the fingerprint of the teacher's file, that of the file that it was
+    made of ("origin": another one for a teacher from pretrained/) and where that was ("source").
+    """
 
-    @classmethod
-    def of_file(cls, name: str, status: str, file: Fingerprint) -> "Row":
-        """The line of a teacher that has a file."""
-        return cls(name, status, f"{file.size / 1e6:.1f} MB", file.short)
+    def __init__(self, models: Path, base: str, downloader: Downloader):
+        self.models, self.base, self.downloader = models, base, downloader
+        self.record_file = models / "teachers.json"
+        self.record = read_record(self.record_file)
+
+    def fetch(self, name: str) -> tuple[str, ...]:
+        """Bring one teacher, say how it went, and return its row of the summary; a failure is a row too."""
+        place = self.models / f"{name}_vanilla" / CHECKPOINT
+        if os.path.lexists(place):
+            return self.keep(name, place)
+        part = place.with_name(place.name + ".part")
+        ways = {"fetched": self.from_web, "from pretrained/": self.from_pretrained}
+        for status, bring in ways.items():
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                entry = bring(name, part)
+                if entry is None:
+                    continue
+                self.record[name] = entry
+                # the record comes first: after a kill in between, the next fetch still compares with it
+                write_atomically(self.record_file, json.dumps(self.record, indent=2) + "\n")
+                os.replace(part, place)
+                discard(part)
+                flush_folder(place.parent)
+            except (UserError, OSError) as error:
+                say(f"{name}: {one_line(error)}")
+            else:
+                say(f"{name}: {status}, checked ({place})")
+                return row(name, status, entry)
+        folder = self.models.parent
+        own = [] if folder == Path("save") else ["--save_folder", str(folder)]
+        command = ["python", as_typed("train_teacher.py"), "--model", name, *own]
+        return row(name, "failed", to_do=shlex.join(command))
+
+    def keep(self, name: str, place: Path) -> tuple[str, ...]:
+        """Check a file that is already there, against the record or, if it has no entry, by loading it."""
+        advice = f"remove {place}, then fetch again"
+        first = self.record.get(name)
+        try:
+            file = fingerprint(place)
+            if first is None:
+                load_checked(place, name)
+            elif not file.items() <= first.items():
+                raise UserError(
+                    f"{place} is not the file that was fetched: its SHA-256 is {short(file)}, "
+                    f"recorded is {short(first)}; {advice} (or, if it is your own, remove {name!r} from "
+                    f"{self.record_file})"
+                )
+        except (UserError, OSError) as error:
+            say(f"{name}: {one_line(error)}")
+            return row(name, "differs" if first else "damaged", to_do=advice)
+        say(f"{name}: already there, checked ({place})")
+        return row(name, "already there", file)
+
+    def from_web(self, name: str, part: Path) -> dict:
+        """Download the teacher as the part; raises UserError when that fails or brings something else."""
+        url = f"{self.base}/{name}_vanilla/{CHECKPOINT}"
+        in_pieces = self.downloader.download(url, part)
+        try:
+            origin, _ = self.accept(name, part, url)
+        except UserError as error:
+            discard(part)
+            if in_pieces:  # of different times, they may not belong together: all of it, once more
+                return self.from_web(name, part)
+            raise UserError(str(error).replace(str(part), url)) from error
+        return {**origin, "origin": origin, "source": url}
+
+    def from_pretrained(self, name: str, part: Path) -> dict | None:
+        """Take the repository's teacher, its half-precision weights as float32; None if it has none."""
+        from helper.checkpoint import write_checkpoint
+
+        source = PRETRAINED / f"{name}.pth"
+        if not source.is_file():
+            return None
+        origin, content = self.accept(name, source, str(source))
+        weights = {k: v.float() if v.is_floating_point() else v for k, v in content["model"].items()}
+        discard(part)
+        write_checkpoint({**content, "model": weights}, part)
+        load_checked(part, name)
+        return {**fingerprint(part), "origin": origin, "source": f"pretrained/{name}.pth"}
+
+    def accept(self, name: str, file: Path, source: str) -> tuple[dict, dict]:
+        """Fingerprint and content of a file; UserError if it does not load or is not that of the record."""
+        origin, first = fingerprint(file), self.record.get(name)
+        if first and first["origin"] != origin:
+            raise UserError(
+                f"{source} is not the {name} first fetched from {first['source']}: SHA-256 {short(origin)}, "
+                f"recorded {short(first['origin'])}; to accept it, remove {name!r} from {self.record_file}"
+            )
+        return origin, load_checked(file, name)
 
 
 def load_checked(file: Path, name: str) -> dict:
@@ -59,158 +141,51 @@ def load_checked(file: Path, name: str) -> dict:
 
     Raises UserError with the reason alone: what to do differs between a download and a user's own file.
     """
+    from models.checkpoint import load_network
+
     try:
-        network, _, content = load_network(file, NUM_CLASSES, name)
-        finite = all(bool(value.isfinite().all()) for value in network.state_dict().values())
+        return load_network(file, NUM_CLASSES, name)[2]
     except UserError as error:
         raise UserError(one_line(error).split("; ")[0]) from error
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{file} is not a checkpoint of {name}") from error
-    if not finite:
-        raise UserError(f"{file} has weights that are not finite numbers")
-    return content
 
 
-class Fetcher:
-    """Brings teachers into the models folder, from the web (below the address `base`) or from pretrained/."""
-
-    def __init__(self, models: Path, base: str, patience: Patience):
-        self.models = models
-        self.base = base
-        self.patience = patience
-        self.record = TeacherRecord(models / "teachers.json")
-
-    def fetch(self, name: str) -> Row:
-        """Bring one teacher and say in a line how it went; a failure is a row too, not an exception."""
-        path = self.models / f"{name}_vanilla" / CHECKPOINT
-        if os.path.lexists(path):
-            return self.keep(name, path)
-        ways = [("fetched", self.from_web)]
-        if (PRETRAINED / f"{name}.pth").is_file():
-            ways.append(("from pretrained/", self.from_pretrained))
-        for status, bring in ways:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                bring(name, path)
-            except (UserError, OSError) as error:
-                say(name, one_line(error))
-                continue
-            say(name, f"{status}, checked ({path})")
-            return Row.of_file(name, status, self.record.entries[name].file)
-        return Row(name, "failed", there=False, to_do=self.training_command(name))
-
-    def keep(self, name: str, path: Path) -> Row:
-        """Check a file that is already there, against the record or, if it has no entry, by loading it."""
-        advice = f"remove {path}, then fetch again"
-        first = self.record.entries.get(name)
-        try:
-            file = fingerprint(path)
-            if first is None:
-                load_checked(path, name)
-        except (UserError, OSError) as error:
-            say(name, one_line(error))
-            return Row(name, "damaged", there=False, to_do=advice)
-        if first is None or file == first.file:
-            say(name, f"already there, checked ({path})")
-            return Row.of_file(name, "already there", file)
-        say(
-            name,
-            f"{path} is not the file that was fetched: its SHA-256 is {file.short}, recorded is "
-            f"{first.file.short}; {advice} (or, if it is your own, remove {name!r} from {self.record.path})",
-        )
-        return Row.of_file(name, "differs", file)._replace(there=False, to_do=advice)
-
-    def from_web(self, name: str, path: Path) -> None:
-        """Download the teacher; raises UserError when that fails or brings something else."""
-        url = f"{self.base}/{name}_vanilla/{CHECKPOINT}"
-        part = part_of(path)
-        for last in (False, True):
-            in_pieces = download(url, part, self.patience)
-            try:
-                origin = fingerprint(part)
-                self.record.refuse_change(name, origin, url)
-                load_checked(part, name)
-                break
-            except UserError as error:
-                discard(part)
-                # Pieces fetched at different times may not belong together: once more, from the start.
-                if last or not in_pieces:
-                    raise UserError(str(error).replace(str(part), url)) from error
-        self.put_in_place(name, path, Entry(origin, origin, url))
-
-    def from_pretrained(self, name: str, path: Path) -> None:
-        """Take the teacher from the repository, its half-precision weights as float32."""
-        source = PRETRAINED / f"{name}.pth"
-        origin = fingerprint(source)
-        self.record.refuse_change(name, origin, str(source))
-        content = load_checked(source, name)
-        weights = {k: v.float() if v.is_floating_point() else v for k, v in content["model"].items()}
-        part = part_of(path)
-        discard(part)
-        write_checkpoint({**content, "model": weights}, part)
-        load_checked(part, name)
-        self.put_in_place(name, path, Entry(fingerprint(part), origin, f"pretrained/{name}.pth"))
-
-    def put_in_place(self, name: str, path: Path, entry: Entry) -> None:
-        """Record a checked part and give it its final name."""
-        part = part_of(path)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        # The record comes first: a kill in between leaves no file that nobody remembers.
-        self.record.add(name, entry)
-        os.replace(part, path)
-        discard(part)
-        flush_folder(path.parent)
-
-    def training_command(self, name: str) -> str:
-        """The command that trains this teacher here, into the same place."""
-        folder = self.models.parent
-        return f"python train_teacher.py --model {name}" + (
-            "" if folder == Path("save") else f" --save_folder {shlex.quote(str(folder))}"
-        )
+def fingerprint(file: Path) -> dict:
+    """Size in bytes and SHA-256 (hexadecimal) of a file."""
+    content = file.read_bytes()
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def part_of(path: Path) -> Path:
-    """Where a file stands until it is complete and checked."""
-    return path.with_name(path.name + ".part")
+def short(file: dict) -> str:
+    """The first digits of a fingerprint's SHA-256, enough to tell two files apart by eye."""
+    return file["sha256"][:12]
 
 
-def say(name: str, text: str) -> None:
-    """One line about one teacher, at once: the next one may take minutes."""
-    print(f"{name}: {text}", flush=True)
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The summary at the end, in aligned columns."""
-    lines = [("teacher", "status", "size", "SHA-256", "what to do")]
-    lines += [(row.name, row.status, row.size, row.sha256, row.to_do) for row in rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(4)] + [0]
-    return "\n".join("  ".join(map(str.ljust, line, widths)) for line in lines)
-
-
-@contextlib.contextmanager
-def alone(models: Path) -> Iterator[None]:
-    """Hold the models folder: two fetches would write into the same parts. A dead one holds nothing."""
+def read_record(file: Path) -> dict[str, dict]:
+    """teachers.json: what each teacher was when it was first fetched. Raises UserError when it is damaged."""
     try:
-        models.mkdir(parents=True, exist_ok=True)
-        lock = open(models / ".fetch.lock", "w")  # noqa: SIM115
-    except OSError as error:
-        raise UserError(f"cannot write {models}: {error.strerror}; give another --save_folder") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another fetch is under way in {models}: wait until it ends") from error
-        remove_leftovers(models)
-        yield
+        record = json.loads(file.read_text()) if file.exists() else {}
+        for name, entry in record.items():
+            for known in (entry, entry["origin"]):
+                if not (isinstance(known["size"], int) and len(known["sha256"]) == 64 and entry["source"]):
+                    raise ValueError(name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file} is damaged: mend it, or remove it to accept what is there") from error
+    return record
+
+
+def row(name: str, status: str, file: dict | None = None, to_do: str = "-") -> tuple[str, ...]:
+    """A line of the summary: a teacher, and what is left for the user to do."""
+    return name, status, *((f"{file['size'] / 1e6:.1f} MB", short(file)) if file else "--"), to_do
 
 
 def interrupted(models: Path) -> Interrupted:
     """What Ctrl-C says: which downloads are kept, and how to go on."""
     parts = sorted(models.glob(f"*/{CHECKPOINT}.part"))
-    kept = ", ".join(f"{part} ({part.stat().st_size / 1e6:.1f} MB)" for part in parts)
-    if not kept:
+    if not parts:
         return Interrupted("interrupted; no download had begun")
+    kept = ", ".join(f"{part} ({part.stat().st_size / 1e6:.1f} MB)" for part in parts)
     return Interrupted(f"interrupted; {kept} is kept: the same command goes on from there")
 
 
@@ -218,17 +193,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch the teachers that the arguments name; returns the exit status."""
     parser = Parser(__doc__)
     parser.prog = "python -m scripts.fetch_teachers"
-    parser.add_argument("names", nargs="*", metavar="name", help=f"default: all of {', '.join(TEACHERS)}")
-    parser.add_argument("--save_folder", type=Path, default=Path("save"), help="default save")
-    parser.add_argument("--timeout", type=positive_float, default=30.0, help="seconds to wait (default 30)")
-    parser.add_argument("--retries", type=non_negative_int, default=3, help="further attempts (default 3)")
-    parser.add_argument(
-        "--backoff", type=non_negative_float, default=1.0, help="first pause, seconds (default 1)"
-    )
+    add = parser.add_argument
+    add("names", nargs="*", metavar="name", help=f"default: all of {', '.join(TEACHERS)}")
+    add("--save_folder", type=path, default=Path("save"), help="root of all runs (default save)")
+    add("--timeout", type=positive_float, default=30.0, help="seconds to wait (default 30)")
+    add("--retries", type=non_negative_int, default=3, help="further attempts (default 3)")
+    add("--backoff", type=non_negative_float, default=1.0, help="first pause, seconds (default 1)")
     args = parser.parse_args(arguments)
-    for name in args.names:
-        if name not in TEACHERS:
-            raise UserError(f"unknown teacher {name!r}; the published teachers are {', '.join(TEACHERS)}")
+    if unknown := [name for name in args.names if name not in TEACHERS]:
+        raise UserError(f"unknown teacher {unknown[0]!r}; the published teachers are {', '.join(TEACHERS)}")
     if args.timeout > LONGEST_TIMEOUT:
         raise UserError(f"--timeout is {args.timeout:g} seconds: at most {LONGEST_TIMEOUT} are allowed")
     base = os.environ.get("TEACHER_URL", "").rstrip("/") or PUBLISHED
@@ -237,14 +210,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"TEACHER_URL is {base!r}: it must be an address that begins with http:// or https://"
         )
     models = args.save_folder / "models"
-    with alone(models):
-        fetcher = Fetcher(models, base, Patience(args.timeout, args.retries, args.backoff))
+    with locked(models, ".fetch.lock", f"another fetch is under way in {models}: wait until it ends"):
+        remove_leftovers(models)
+        fetcher = Fetcher(models, base, Downloader(args.timeout, args.retries, args.backoff))
         try:
             rows = [fetcher.fetch(name) for name in dict.fromkeys(args.names or TEACHERS)]
         except KeyboardInterrupt as stop:
             raise interrupted(models) from stop
-    print(table(rows))
-    return 0 if all(row.there for row in rows) else 1
+    lines = [("teacher", "status", "size", "SHA-256", "what to do"), *rows]
+    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:-1]]
+    say("\n".join("  ".join(map(str.ljust, line, [*widths, 0])) for line in lines))
+    return 0 if all(line[-1] == "-" for line in rows) else 1
 
 
 if __name__ == "__main__":

@@ -12,41 +12,78 @@ that it has). A failed run stops only those that need its teacher. Exit status: 
 when a run failed.
 """
 
+import contextlib
+import importlib
+import json
 import os
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from dataset import dataset_dict
-from helper.arguments import Parser, positive_int
+from helper.arguments import Parser, path, positive_int
 from helper.errors import UserError, run_script
 from helper.files import check_folder
+from helper.recipe import EPOCHS, RECIPE
+from helper.results import read_json
 from modreduce import ensemble_dict
-from reporting.published import EXPERIMENTS, MEASURED_ORDER
-from reporting.runs import Run, find_runs
-from reporting.write import write_report
-from scripts.reproduce_plan import Job, Settings, finished_run, plan, read_extra
-from scripts.reproduce_pool import Pool, clock
+from reporting.published import EXPERIMENTS, MEASURED_ORDER, Experiment, by_number
+from scripts import as_typed
+from scripts.runner import Job, Runner, say
+
+METHODS = ("kd", "crd", "semckd")
+ALONE, GROUP = "train_teacher.py", "train_modreduce.py"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a reproduction shares over its runs; extra: further words of their commands."""
+
+    dataset: str = "cifar100"
+    epochs: int = EPOCHS
+    save_folder: Path = Path("save")
+    extra: tuple[str, ...] = ()
+
+    def network(self, model: str, seed: int, is_teacher: bool = False) -> Job:
+        """A network alone; a teacher is done once its checkpoint stands there, whoever made it."""
+        from models.checkpoint import teacher_copy_path
+
+        name = f"{'teacher' if is_teacher else 'alone'}_{model}_seed{seed}"
+        words = ["--model", model, *self.common(seed), *words_for(ALONE, ["--model", model], self.extra)]
+        place = teacher_copy_path(self.save_folder, model, self.dataset, self.epochs)
+        return Job(name, (ALONE, *words), self.epochs, leaves=place if is_teacher else None)
+
+    def group(self, experiment: Experiment, teacher: Path, online: str, seed: int) -> Job:
+        """Three students of an experiment, offline only with 'none'."""
+        name = f"{experiment.folder}_{online}_seed{seed}"
+        words = ["--path_t", str(teacher), "--model_s", experiment.student, "--distill", *METHODS]
+        words += ["--online", online, *self.common(seed), *self.extra]
+        return Job(name, (GROUP, *words), self.epochs, needs=teacher)
+
+    def common(self, seed: int) -> list[str]:
+        """The words of every command."""
+        words = ["--dataset", self.dataset, "--epochs", str(self.epochs), "--seed", str(seed)]
+        words += ["--trial", str(seed)]
+        if self.save_folder != Path("save"):
+            words += ["--save_folder", str(self.save_folder)]
+        return [*words, "--resume"]
 
 
 def parser() -> Parser:
     """The flags of this program."""
     flags = Parser(__doc__)
-    flags.add_argument("--experiments", default="all", help="numbers like 9,5,8 or 1-5 (default all)")
-    flags.add_argument(
-        "--seeds", default="1", help="seeds like 1,2,3 (default 1); the first trains the teachers"
-    )
-    flags.add_argument("--online", default="wavg", help="online methods like wavg,one,fc,pcl (default wavg)")
-    flags.add_argument("--epochs", type=positive_int, default=240, help="default 240")
-    flags.add_argument("--dataset", default="cifar100", choices=list(dataset_dict), help="default cifar100")
-    flags.add_argument(
-        "--save_folder", type=Path, default=Path("save"), help="root of all runs (default save)"
-    )
-    flags.add_argument("--gpus", help="GPUs to use, like 0,1 (default: all; none: the CPU)")
-    flags.add_argument("--dry_run", action="store_true", help="only print the commands")
+    add = flags.add_argument
+    add("--experiments", default="all", help="numbers like 9,5,8 or 1-5 (default all)")
+    add("--seeds", default="1", help="seeds like 1,2,3 (default 1); the first trains the teachers")
+    add("--online", default="wavg", help="online methods like wavg,one,fc,pcl (default wavg)")
+    add("--epochs", type=positive_int, default=EPOCHS, help=f"default {EPOCHS}")
+    add("--dataset", default="cifar100", choices=list(dataset_dict), help="default cifar100")
+    add("--save_folder", type=path, default=Path("save"), help="root of all runs (default save)")
+    add("--gpus", help="GPUs to use, like 0,1 (default: all; none: the CPU)")
+    add("--dry_run", action="store_true", help="only print the commands")
     return flags
 
 
@@ -64,87 +101,137 @@ def numbers(flag: str, text: str, allowed: range) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def slots_of(gpus: str | None, extra: dict[str, tuple[str, ...]]) -> list[str | None]:
+def slots_of(gpus: str | None, device: str) -> list[str | None]:
     """Values of CUDA_VISIBLE_DEVICES for the runs side by side, or [None] for the CPU."""
-    if extra.get("device") == ("cpu",) or gpus == "none":
+    if device == "cpu" or gpus == "none":
         return [None]
+    import torch
+
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     known = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
     if not torch.cuda.is_available():
         known = []
-    if gpus is None:
-        return [*known] or [None]
-    chosen = list(dict.fromkeys(gpus.split(",")))
+    chosen = known if gpus is None else list(dict.fromkeys(gpus.split(",")))
     if unknown := [gpu for gpu in chosen if gpu not in known]:
-        raise UserError(
-            f"--gpus {gpus}: {unknown[0]!r} is not there; GPUs of this machine: {', '.join(known) or 'none'}"
-        )
-    return [*chosen]
+        there = ", ".join(known) or "none"
+        raise UserError(f"--gpus {gpus}: {unknown[0]!r} is not there; GPUs of this machine: {there}")
+    return [*chosen] or [None]
 
 
-def known_runs(save_folder: Path) -> list[Run]:
-    """The finished runs below the folder; none if it is empty or not there."""
-    try:
-        return find_runs([save_folder], warn=lambda line: None)
-    except UserError:
-        return []
+@cache
+def flags_of(script: str) -> Parser:
+    """The flags of a training script."""
+    return importlib.import_module(script.removesuffix(".py")).parser()
 
 
-def is_done(job: Job, settings: Settings) -> bool:
-    """Whether a job's result stands there."""
-    if job.leaves:
-        return job.leaves.exists()
-    return finished_run(job, known_runs(settings.save_folder), settings) is not None
+def words_for(script: str, required: Sequence[str], extra: Sequence[str]) -> list[str]:
+    """Those of the further words that a script takes."""
+    _, unknown = flags_of(script).parse_known_args([*required, *extra])
+    taken = []
+    for word in extra:
+        if unknown[:1] == [word]:
+            unknown.pop(0)
+        else:
+            taken.append(word)
+    return taken
 
 
-def speed_of(jobs: Sequence[Job], settings: Settings) -> float | None:
-    """Work per second of the finished runs among the jobs."""
-    runs = known_runs(settings.save_folder)
-    pairs = [(job.work, run.seconds) for job in jobs if (run := finished_run(job, runs, settings))]
-    seconds = sum(second for _, second in pairs)
-    return sum(work for work, _ in pairs) / seconds if seconds else None
-
-
-def reproduce(
-    jobs: Sequence[Job], settings: Settings, slots: Sequence[str | None], dry_run: bool = False
-) -> int:
-    """Run what is left of the jobs, then the report; the exit status."""
-    runs = known_runs(settings.save_folder)
-    finished = [
-        job for job in jobs if (job.leaves.exists() if job.leaves else finished_run(job, runs, settings))
+def plan(
+    experiments: Sequence[int], seeds: Sequence[int], onlines: Sequence[str], settings: Settings
+) -> list[Job]:
+    """The runs in the order in which they should start: a teacher just before the first run that needs it."""
+    jobs: dict[tuple, Job] = {}
+    teachers: dict[tuple[str, ...], Job] = {}
+    for seed in seeds:
+        for experiment in map(by_number, experiments):
+            teacher = settings.network(experiment.teacher, seeds[0], is_teacher=True)
+            teachers[teacher.words] = teacher
+            group = [
+                settings.group(experiment, teacher.leaves, online, seed) for online in ("none", *onlines)
+            ]
+            for job in (teacher, *group, settings.network(experiment.student, seed)):
+                jobs.setdefault((job.words, job.leaves), job)
+    # the same command as a teacher's: the teacher's run is this student's too, once it is there
+    return [
+        replace(job, needs=teachers[job.words].leaves) if job.words in teachers and not job.leaves else job
+        for job in jobs.values()
     ]
-    left = [job for job in jobs if job not in finished]
-    folders = [settings.save_folder, *(folder for folder in [Path("results")] if folder.is_dir())]
-    out = settings.save_folder / "report"
-    say = partial(print, flush=True)
-    if dry_run:
-        lines = [f"# finished: {job.name}" if job in finished else job.command for job in jobs]
-        say("\n".join(dict.fromkeys(lines)))
-        say(f"python report.py {' '.join(map(str, folders))} --out {out}")
-        return 0
-    logs = settings.save_folder / "reproduce"
-    pool = Pool(slots, logs, partial(is_done, settings=settings), speed_of(jobs, settings), say)
-    seconds = pool.seconds_left(left)
-    estimate = f", about {clock(seconds)}" if seconds else ""
-    where = f"{len(slots)} GPUs" if slots[0] is not None else "the CPU"
-    say(f"{len(jobs)} runs, {len(finished)} finished already, {len(left)} to run on {where}{estimate}")
-    pool.run(left)
-    try:
-        say("report: " + ", ".join(map(str, write_report(folders, out))))
-    except UserError as error:
-        say(f"no report: {error}")
-    if pool.failed:
-        say(f"{len(pool.failed)} of {len(jobs)} runs failed; the same command tries them again:")
-        for job, reason in pool.failed.items():
-            say(f"  {job.name}: {reason}\n    {job.command}")
-    return 1 if pool.failed else 0
+
+
+def check_extra(extra: Sequence[str], jobs: Sequence[Job]) -> str:
+    """UserError for words after -- that runs do not take or have already; returns the device they name."""
+    own = {"--save_folder", *(word for job in jobs for word in job.words if word.startswith("--"))}
+    if extra and not extra[0].startswith("-"):
+        raise UserError(f"{extra[0]!r} after -- is no flag: give flags of {GROUP}, like --precision fp32")
+    if twice := [flag for word in extra if (flag := word.split("=")[0]) in own]:
+        raise UserError(f"{twice[0]} after -- is set for each run: leave it out (see --help)")
+    return flags_of(GROUP).parse_args(["--model_s", "any", "--path_t", "any", *extra]).device
+
+
+def by_name(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run by name, also those that stand in groups."""
+    found = {}
+    for name, value in settings.items():
+        found |= by_name(value) if isinstance(value, Mapping) else {name: value}
+    return found
+
+
+def comparable(name: str, value: Any, epochs: int) -> Any:
+    """A setting as a file holds it: of a teacher what tells it apart, for no decay epochs the usual ones."""
+    if name == "path_t":
+        return Path(value).parts[-2:] if value else None
+    if name == "lr_decay_epochs" and value is None:
+        return [round(epoch * epochs / EPOCHS) for epoch in RECIPE[name]]
+    return json.loads(json.dumps(value, default=str))
+
+
+def differences(job: Job, settings: Mapping[str, Any]) -> dict[str, str]:
+    """What a run's settings have other than a job asks, but for where and how fast it computed."""
+    from engine.run_folder import FREE_SETTINGS
+
+    flags, settings, differing = flags_of(job.words[0]), by_name(settings), {}
+    asked = vars(flags.parse_args(job.words[1:]))
+    for name in sorted(asked.keys() - (FREE_SETTINGS - {"path_t"}) - {"deterministic", "compile"}):
+        there = comparable(name, settings.get(name, flags.get_default(name)), job.epochs)
+        wanted = comparable(name, asked[name], job.epochs)
+        if wanted not in (there, "auto"):
+            differing[name] = f"{name} {there} there, {wanted} wanted"
+    return differing
+
+
+def complaint(teacher: Job) -> str | None:
+    """What speaks against a teacher's checkpoint that stands there; published and older ones say less."""
+    from helper.checkpoint import read_checkpoint
+
+    content = read_checkpoint(teacher.leaves)
+    found = differences(teacher, content["settings"]) if isinstance(content.get("settings"), dict) else {}
+    epochs = content.get("epochs", content.get("epoch"))
+    if isinstance(epochs, int) and epochs != teacher.epochs:
+        found["epochs"] = f"epochs {epochs} there, {teacher.epochs} wanted"
+    for name in ("seed", "model"):  # any seed will do, and a network of another name does not load
+        found.pop(name, None)
+    if not found:
+        return None
+    how = "move it away, and it is trained anew, or give another --save_folder"
+    return f"{teacher.leaves} is another teacher: {', '.join(found.values())}; {how}"
+
+
+def is_done(job: Job, save_folder: Path) -> bool:
+    """Whether a job's result is there: a teacher's checkpoint, or a finished run with the job's settings."""
+    if job.leaves:
+        return job.leaves.exists() and not complaint(job)
+    for results in save_folder.rglob("results.json"):
+        with contextlib.suppress(UserError, KeyError, TypeError):
+            if not differences(job, read_json(results.with_name("args.json"))["settings"]):
+                return True
+    return False
 
 
 def main(words: Sequence[str] | None = None) -> None:
+    """Run what is left of a reproduction, then the report."""
     words = list(sys.argv[1:] if words is None else words)
     place = words.index("--") if "--" in words else len(words)
-    args = parser().parse_args(words[:place])
-    extra = read_extra(words[place + 1 :])
+    args, extra = parser().parse_args(words[:place]), tuple(words[place + 1 :])
     chosen = ",".join(map(str, MEASURED_ORDER)) if args.experiments == "all" else args.experiments
     experiments = numbers("--experiments", chosen, range(1, len(EXPERIMENTS) + 1))
     seeds = numbers("--seeds", args.seeds, range(2**31))
@@ -152,9 +239,33 @@ def main(words: Sequence[str] | None = None) -> None:
     if unknown := [name for name in onlines if name not in ensemble_dict]:
         raise UserError(f"--online {unknown[0]} is unknown; allowed are {', '.join(ensemble_dict)}")
     check_folder(args.save_folder, "--save_folder")
-    settings = Settings(args.dataset, args.epochs, args.save_folder, extra)
-    jobs = plan(experiments, seeds, onlines, settings)
-    sys.exit(reproduce(jobs, settings, slots_of(args.gpus, extra), args.dry_run))
+    settings = Settings(args.dataset, args.epochs, args.save_folder)
+    device = check_extra(extra, plan(experiments, seeds, onlines, settings))
+    jobs = plan(experiments, seeds, onlines, replace(settings, extra=extra))
+    for job in jobs:
+        if job.leaves and job.leaves.exists() and (said := complaint(job)):
+            raise UserError(said)
+    slots = slots_of(args.gpus, device)
+    finished = [job for job in jobs if is_done(job, args.save_folder)]
+    left = [job for job in jobs if job not in finished]
+    results, out = Path(as_typed("results")), args.save_folder / "report"
+    folders = [args.save_folder, *([results] if results.is_dir() else [])]
+    if args.dry_run:
+        lines = [f"# finished: {job.name}" if job in finished else job.command for job in jobs]
+        lines.append(f"python {as_typed('report.py')} {' '.join(map(str, folders))} --out {out}")
+        print("\n".join(dict.fromkeys(lines)))
+        sys.exit(0)
+    where = f"{len(slots)} GPUs" if slots[0] is not None else "the CPU"
+    say(f"{len(jobs)} runs, {len(finished)} finished already, {len(left)} to run on {where}")
+    runner = Runner(slots, args.save_folder / "reproduce", partial(is_done, save_folder=args.save_folder))
+    runner.run(left)
+    from reporting.write import write_report
+
+    try:
+        say("report: " + ", ".join(map(str, write_report(folders, out))))
+    except UserError as error:
+        say(f"no report: {error}")
+    sys.exit(runner.tell_failures(len(jobs)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 #   sh scripts/reproduce.sh --experiments 9 -- --cuda_graph --data_folder /data      further flags of every run
 # --help shows every option.
 set -eu
-cd "$(dirname "$0")/.."
-python=.venv/bin/python
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+python=$root/.venv/bin/python
 [ -x "$python" ] || python=python3
-exec "$python" -m scripts.reproduce "$@"
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+exec "$python" "$root/scripts/reproduce.py" "$@"

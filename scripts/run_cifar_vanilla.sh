@@ -1,25 +1,28 @@
 #!/bin/sh
 # Networks alone on CIFAR-100: the teachers, and the students without a teacher. Further flags go to every line.
 set -eu
-cd "$(dirname "$0")/.."
-python=.venv/bin/python
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+python=$root/.venv/bin/python
 [ -x "$python" ] || python=python3
+train_alone() {
+    "$python" "$root/train_teacher.py" --resume --model "$@"
+}
 
 # teachers
-"$python" train_teacher.py --model resnet32x4 --resume "$@"
-"$python" train_teacher.py --model wrn_40_2 --resume "$@"
-"$python" train_teacher.py --model vgg13 --resume "$@"
-"$python" train_teacher.py --model resnet110 --resume "$@"
-"$python" train_teacher.py --model resnet56 --resume "$@"
-"$python" train_teacher.py --model ResNet50 --resume "$@"
+train_alone resnet32x4 "$@"
+train_alone wrn_40_2 "$@"
+train_alone vgg13 "$@"
+train_alone resnet110 "$@"
+train_alone resnet56 "$@"
+train_alone ResNet50 "$@"
 
 # students alone
-"$python" train_teacher.py --model wrn_16_2 --resume "$@"
-"$python" train_teacher.py --model wrn_40_1 --resume "$@"
-"$python" train_teacher.py --model resnet20 --resume "$@"
-"$python" train_teacher.py --model resnet32 --resume "$@"
-"$python" train_teacher.py --model resnet8x4 --resume "$@"
-"$python" train_teacher.py --model vgg8 --resume "$@"
-"$python" train_teacher.py --model MobileNetV2 --resume "$@"
-"$python" train_teacher.py --model ShuffleV1 --resume "$@"
-"$python" train_teacher.py --model ShuffleV2 --resume "$@"
+train_alone wrn_16_2 "$@"
+train_alone wrn_40_1 "$@"
+train_alone resnet20 "$@"
+train_alone resnet32 "$@"
+train_alone resnet8x4 "$@"
+train_alone vgg8 "$@"
+train_alone MobileNetV2 "$@"
+train_alone ShuffleV1 "$@"
+train_alone ShuffleV2 "$@"

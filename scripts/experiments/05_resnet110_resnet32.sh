@@ -2,9 +2,10 @@
 # Experiment 5: resnet110 teaches three resnet32; further flags go to train_modreduce.py.
 #   ONLINE=one sh scripts/experiments/05_resnet110_resnet32.sh --seed 2 --trial 2
 set -eu
-cd "$(dirname "$0")/../.."
-python=.venv/bin/python
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+python=$root/.venv/bin/python
 [ -x "$python" ] || python=python3
-exec "$python" train_modreduce.py --dataset cifar100 --path_t save/models/resnet110_vanilla/ckpt_epoch_240.pth \
+exec "$python" "$root/train_modreduce.py" --dataset cifar100 \
+    --path_t save/models/resnet110_vanilla/ckpt_epoch_240.pth \
     --model_s resnet32 --distill kd crd semckd --online "${ONLINE:-wavg}" \
     --batch_size 64 --epochs 240 --lr_decay_epochs 150,180,210 "$@"

@@ -2,9 +2,10 @@
 # Experiment 13: resnet32x4 teaches three vgg13; further flags go to train_modreduce.py.
 #   ONLINE=one sh scripts/experiments/13_resnet32x4_vgg13.sh --seed 2 --trial 2
 set -eu
-cd "$(dirname "$0")/../.."
-python=.venv/bin/python
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+python=$root/.venv/bin/python
 [ -x "$python" ] || python=python3
-exec "$python" train_modreduce.py --dataset cifar100 --path_t save/models/resnet32x4_vanilla/ckpt_epoch_240.pth \
+exec "$python" "$root/train_modreduce.py" --dataset cifar100 \
+    --path_t save/models/resnet32x4_vanilla/ckpt_epoch_240.pth \
     --model_s vgg13 --distill kd crd semckd --online "${ONLINE:-wavg}" \
     --batch_size 64 --epochs 240 --lr_decay_epochs 150,180,210 "$@"

@@ -1,11 +1,7 @@
 """Every script as a user runs it, and the folder that it leaves."""
 
 import csv
-import importlib
 import json
-import os
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +11,12 @@ import pytest
 import torch
 
 from dataset.split import stratified_indices
-from distiller_zoo import distiller_dict
 from helper.checkpoint import read_checkpoint, write_checkpoint
 from models import model_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--dataset", "digits", "--train_size", "160", "--batch_size", "16", "--precision", "fp32"]
 TAGS = {"train_acc", "train_loss", "test_acc", "test_acc_top5", "test_loss"}
-# teacher, student, in the order of the experiments
-PAIRS = """wrn_40_2 wrn_16_2, wrn_40_2 wrn_40_1, resnet56 resnet20, resnet110 resnet20, resnet110 resnet32,
-vgg13 MobileNetV2, resnet32x4 ShuffleV1, wrn_40_2 ShuffleV1, resnet32x4 resnet8x4, vgg13 vgg8,
-resnet32x4 ShuffleV2, resnet32x4 vgg8, resnet32x4 vgg13, vgg13 ShuffleV2, wrn_40_2 MobileNetV2"""
 
 
 def run(*words: object, folder: Path, status: int = 0) -> str:
@@ -172,99 +163,6 @@ def test_the_seed_changes_everything_and_the_trial_nothing(teacher, tmp_path):
         weights[trial] = read_checkpoint(folder / "crd_last.pth")["model"]
     assert all(torch.equal(value, weights["b"][key]) for key, value in weights["a"].items())
     assert not torch.equal(weights["a"]["conv1.weight"], weights["c"]["conv1.weight"])
-
-
-@pytest.mark.parametrize("number, pair", list(enumerate(PAIRS.replace("\n", " ").split(","), start=1)))
-def test_every_experiment_has_its_script(number, pair):
-    import train_modreduce
-    from modreduce.build import plan_students
-
-    teacher, student = pair.split()
-    path = ROOT / f"scripts/experiments/{number:02d}_{teacher}_{student}.sh"
-    words = said_by(path, ["--seed", "3"], ONLINE="one")
-    assert words[0] == "train_modreduce.py"
-    args = train_modreduce.parser().parse_args(words[1:])
-    assert str(args.path_t) == f"save/models/{teacher}_vanilla/ckpt_epoch_240.pth"
-    assert (args.model_s, args.online, args.epochs, args.seed) == ([student], "one", 240, 3)
-    assert {teacher, student} <= model_dict.keys() and len(plan_students(args)) == 3
-
-
-def said_by(script: Path, extra: list[str], **environment: str) -> list[str]:
-    """The words that a script would give to Python, one per line."""
-    command = re.search(r'^exec "\$python" (.*)\Z', script.read_text(), re.MULTILINE | re.DOTALL)[1]
-    call = ["sh", "-c", f"printf '%s\\n' {command}", "sh", *extra]
-    done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, **environment}, check=True)
-    return done.stdout.splitlines()
-
-
-def test_the_lines_of_the_cifar_scripts_are_valid():
-    """Each line of run_cifar_*.sh parses, and its weights are the ones of the table of methods."""
-    import train_student
-    import train_teacher
-
-    for name, script in (("vanilla", train_teacher), ("distill", train_student)):
-        text = (ROOT / f"scripts/run_cifar_{name}.sh").read_text().replace("\\\n", " ")
-        lines = [line for line in text.splitlines() if line.startswith('"$python"')]
-        assert len(lines) >= 5
-        for line in lines:
-            words = shlex.split(line.replace('"$@"', ""))[2:]
-            args = script.parser().parse_args(words)
-            if name == "vanilla":
-                assert args.model in model_dict
-            elif args.distill != "kd":
-                assert args.beta == distiller_dict[args.distill].weight
-
-
-@pytest.mark.parametrize("script", sorted(ROOT.glob("scripts/**/*.sh")), ids=lambda path: path.name)
-def test_shell_scripts_are_valid(script):
-    subprocess.run(["sh", "-n", str(script)], check=True)
-
-
-STUB = """#!/bin/sh
-echo "$@" >>"$CALLS"
-case "$*" in *pcl*) echo "error: made up" >&2; exit 2 ;; esac
-while [ "$1" != --save_folder ]; do shift; done
-mkdir -p "$2/run" && echo '{}' >"$2/run/results.json" && echo epoch >"$2/run/metrics.csv"
-echo '{"path_t": "/secret/place/t.pth", "command": "x --path_t /secret/place/t.pth"}' >"$2/run/args.json"
-"""
-
-
-@pytest.mark.parametrize(
-    ("words", "name"),
-    [
-        (["alone", "-", "2"], "alone_seed_2"),
-        (["none", "rkd,fitnet", "3"], "none_rkd_fitnet_seed_3"),
-        (["wavg", "kd,crd,semckd", "1", "late", "--online_start", "5"], "late_wavg_kd_crd_semckd_seed_1"),
-        (["pcl", "kd,crd", "1"], None),
-    ],
-)
-def test_a_run_of_the_cpu_evidence(words, name, tmp_path):
-    """The script takes its flags, no folder of the machine is kept, and a second call runs nothing."""
-    stub, calls, out = tmp_path / "python", tmp_path / "calls", tmp_path / "out"
-    stub.write_text(STUB)
-    stub.chmod(0o755)
-    out.mkdir()
-    (tmp_path / "save" / "logs").mkdir(parents=True)
-    places = {"python": stub, "CALLS": calls, "out": out, "save": tmp_path / "save", "TEACHER": "t.pth"}
-    environment = os.environ | {key: str(value) for key, value in places.items()} | {"data": "data"}
-    call = ["sh", ROOT / "scripts/cpu_evidence_run.sh", *words]
-    said = [subprocess.run(call, env=environment, capture_output=True, text=True, check=True) for _ in "12"]
-    tried = [line.split() for line in calls.read_text().splitlines()]
-    script = importlib.import_module("train_teacher" if words[0] == "alone" else "train_modreduce")
-    args = script.parser().parse_args(tried[0][1:])
-    assert str(args.seed) == words[2] and args.train_size == 10000
-    if name is None:
-        assert len(tried) == 2 and "FAILED pcl_kd_crd_seed_1: error: made up" in said[0].stdout
-        assert not list(out.iterdir())
-    else:
-        assert len(tried) == 1
-        assert sorted(path.name for path in out.iterdir()) == [
-            f"{name}.args.json",
-            f"{name}.json",
-            f"{name}.metrics.csv",
-        ]
-        kept = (out / f"{name}.args.json").read_text()
-        assert kept == '{"path_t": "t.pth", "command": "x --path_t t.pth"}\n'
 
 
 def test_experiment_nine_on_a_slice_of_cifar100(cifar100_folder, tmp_path):

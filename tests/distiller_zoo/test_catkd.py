@@ -7,6 +7,7 @@ from torch import nn
 from distiller_zoo.base import LossWeights
 from distiller_zoo.catkd import CATKD, CATKDLoss, class_activation_maps
 from helper.errors import UserError
+from models import model_dict
 from tests.distiller_zoo import logit_losses as given
 from tests.golden.formula import fill, tensor
 
@@ -44,6 +45,15 @@ def test_bf16_maps_are_compared_in_float32():
     assert torch.equal(value, CATKDLoss()(cam_s.float(), cam_t.float()))
 
 
+@pytest.mark.parametrize("student", ["MobileNetV2", "ShuffleV2", "wrn_16_1"])
+def test_the_maps_of_a_real_network_average_to_its_logits(student):
+    network = fill(model_dict[student](num_classes=given.CLASSES)).eval()
+    out = network.outputs(tensor("images", (2, 3, 32, 32)))
+    method = CATKD(given.example(student, student_output=out))
+    cam = class_activation_maps(method.last_map_s(out), network.classifier)
+    assert torch.allclose(cam.mean((2, 3)) + network.classifier.bias, out.logits, rtol=1e-4, atol=1e-4)
+
+
 def test_the_method_reads_both_classifiers_without_owning_them():
     example = given.example()
     method = CATKD(example)
@@ -73,5 +83,7 @@ def test_settings_are_the_pair_s_unless_given(pair, flags, expected, beta):
 
 def test_a_network_whose_classifier_sees_no_map_is_named():
     out = given.output(2)._replace(embedding=torch.ones(2, 40))
-    with pytest.raises(UserError, match="catkd needs the map that the classifier averages, which ShuffleV2"):
-        CATKD(given.example("ShuffleV2", "resnet32x4", student_output=out))
+    with pytest.raises(
+        UserError, match="catkd needs the map that the classifier averages, which resnet8 does"
+    ):
+        CATKD(given.example("resnet8", "resnet32x4", student_output=out))

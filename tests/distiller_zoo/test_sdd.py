@@ -8,6 +8,7 @@ from distiller_zoo.dkd import DKDLoss
 from distiller_zoo.kd import DistillKL
 from distiller_zoo.sdd import SDD, SDDKD, SDDKDLoss, SDKDLoss, region_logits, region_weights
 from helper.errors import UserError
+from models import model_dict
 from tests.distiller_zoo import logit_losses as given
 from tests.golden.formula import fill, tensor
 
@@ -67,6 +68,15 @@ def test_bf16_maps_are_compared_in_float32():
     assert torch.equal(value, SDKDLoss()(half[0].float(), half[1].float(), own, teacher, labels))
 
 
+@pytest.mark.parametrize("student", ["MobileNetV2", "ShuffleV2", "wrn_16_1"])
+def test_the_first_region_of_a_real_network_is_its_logits(student):
+    network = fill(model_dict[student](num_classes=given.CLASSES)).eval()
+    out = network.outputs(tensor("images", (2, 3, 32, 32)))
+    method = SDD(given.example(student, student_output=out))
+    regions = region_logits(method.last_map_s(out), network.classifier, (1, 2))
+    assert torch.allclose(regions[:, 0], out.logits, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", [SDD, SDDKD])
 def test_the_method_reads_both_classifiers_without_owning_them(kind):
     example = given.example("resnet20", "resnet56")
@@ -91,5 +101,5 @@ def test_settings_are_the_pair_s_unless_given():
 def test_a_network_whose_classifier_sees_no_map_is_named():
     out = given.output(2)
     out = out._replace(embedding=torch.ones(2, 40))
-    with pytest.raises(UserError, match="sdd needs the map that the classifier averages, which MobileNetV2"):
-        SDD(given.example("MobileNetV2", "vgg13", student_output=out))
+    with pytest.raises(UserError, match="sdd needs the map that the classifier averages, which resnet8 does"):
+        SDD(given.example("resnet8", "vgg13", student_output=out))

@@ -8,6 +8,7 @@ from helper.errors import UserError
 from models import build_network, model_dict
 from models.reused import ReusedClassifier
 from tests.distiller_zoo import logit_losses as given
+from tests.distiller_zoo import materials
 from tests.golden.formula import fill, tensor
 
 PAIRS = [
@@ -18,6 +19,8 @@ PAIRS = [
     ("ShuffleV1", "resnet8"),
     ("ShuffleV2", "resnet8"),
     ("MobileNetV2", "resnet8"),
+    ("resnet8", "MobileNetV2"),
+    ("resnet8", "ShuffleV2"),
 ]
 
 
@@ -47,11 +50,12 @@ def test_a_network_like_any_other(student, teacher, size):
     assert method(out, teacher_output, given.batch(2)).isfinite()
 
 
-def test_the_classifier_sees_what_the_teacher_s_saw():
+@pytest.mark.parametrize("teacher", ["vgg8", "wrn_16_2", "ShuffleV2", "MobileNetV2"])
+def test_the_classifier_sees_what_the_teacher_s_saw(teacher):
     """With the teacher's own last map in place of the projected one, the logits are the teacher's."""
-    network, large = network_of("resnet8", "wrn_16_2")
+    network, large = network_of("resnet8", teacher)
     out = large.outputs(tensor("images", (2, 3, 32, 32)))
-    method = SimKD(given.example(teacher_output=out, teacher="wrn_16_2"))
+    method = SimKD(given.example(teacher_output=out, teacher=teacher))
     seen = network.classifier(method.last_map(out).mean(dim=(2, 3)))
     assert torch.allclose(seen, out.logits, rtol=1e-4, atol=1e-5)
 
@@ -106,8 +110,8 @@ def test_loss_is_float32_zero_at_equality_and_never_moves_the_teacher():
 
 
 def test_teachers_that_cannot_lend_their_classifier():
-    with pytest.raises(UserError, match="cannot reuse the classifier of a MobileNetV2"):
-        SimKD.network(model_dict["resnet8"](), model_dict["MobileNetV2"](), 100)
+    with pytest.raises(UserError, match="cannot reuse the classifier of a SmallNetwork"):
+        SimKD.network(model_dict["resnet8"](num_classes=10), materials.SmallNetwork(), 10)
     with pytest.raises(UserError, match="has 100 classes; the data set has 10"):
         SimKD.network(model_dict["resnet8"](num_classes=10), model_dict["resnet8"](), 10)
 

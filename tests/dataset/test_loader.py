@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dataset.augment import view_dict
 from dataset.cifar100 import MEAN, STD
 from dataset.loader import EvalLoader, TrainLoader
 from helper.batch import Batch
 from helper.errors import UserError
+from helper.randomness import derive_seed
 
 NORMALISATION = {"mean": MEAN, "std": STD}
 
@@ -56,7 +58,8 @@ def numbered_views(image: np.ndarray, padding: int, flip: bool) -> dict[bytes, i
 def assert_same(batches: list[Batch], others: list[Batch]) -> None:
     assert len(batches) == len(others)
     for batch, other in zip(batches, others, strict=True):
-        for tensor, reference in zip(batch, other, strict=True):
+        assert batch.views.keys() == other.views.keys()
+        for tensor, reference in zip(batch.tensors(), other.tensors(), strict=True):
             assert torch.equal(tensor, reference)
 
 
@@ -124,14 +127,22 @@ def test_images_are_bit_for_bit_those_of_torchvision() -> None:
     padding=st.integers(0, 9),
     flip=st.booleans(),
     drop_last=st.booleans(),
+    views=st.sampled_from([(), ("strong",)]),
     chunk=st.sampled_from([None, 1, 2, 5, 64]),
     start=st.integers(0, 41),
 )
 def test_an_epoch_is_every_image_once_in_any_configuration(
-    count: int, size: int, padding: int, flip: bool, drop_last: bool, chunk: int | None, start: int
+    count: int,
+    size: int,
+    padding: int,
+    flip: bool,
+    drop_last: bool,
+    views: tuple[str, ...],
+    chunk: int | None,
+    start: int,
 ) -> None:
     size = min(size, count)
-    options = {"padding": padding, "flip": flip, "drop_last": drop_last}
+    options = {"padding": padding, "flip": flip, "drop_last": drop_last, "views": views}
     train = loader(count, size, chunk=chunk, **options)
     batches = list(train.epoch(3))
     assert len(batches) == len(train) == (count // size if drop_last else math.ceil(count / size))
@@ -140,10 +151,12 @@ def test_an_epoch_is_every_image_once_in_any_configuration(
     for batch in batches[: count // size]:
         assert len(batch.images) == len(batch.labels) == len(batch.indices) == size
     for batch in batches:
-        assert batch.images.dtype == torch.float32
+        assert tuple(batch.views) == views
+        for images in (batch.images, *batch.views.values()):
+            assert images.dtype == torch.float32
+            assert images.is_contiguous(memory_format=torch.channels_last)
+            assert images.shape == (len(batch.labels), 3, 8, 8)
         assert batch.labels.dtype == batch.indices.dtype == torch.int64
-        assert batch.images.is_contiguous(memory_format=torch.channels_last)
-        assert batch.images.shape[1:] == (3, 8, 8)
     assert_same(batches[start:], list(train.epoch(3, start=start)))
     assert_same(batches, list(loader(count, size, chunk=1, **options).epoch(3)))
 
@@ -161,6 +174,49 @@ def test_batches_are_a_function_of_seed_and_epoch() -> None:
         for other in (first, train.epoch(1), loader(200, 50, padding=1, seed=1).epoch(0))
     ]
     assert len(set(orders)) == 3
+
+
+def test_the_first_view_is_drawn_as_it_always_was() -> None:
+    # Which crops a seed means is part of what a published number means: further views must not shift them.
+    images = some_images(40, 8, 8)
+    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    padded = np.stack([padded, padded[:, :, ::-1]])
+    random = torch.Generator().manual_seed(derive_seed(5, "data", 2))
+    order = torch.randperm(40, generator=random)
+    down, right = torch.randint(9, (2, 40), generator=random)
+    mirrored = torch.randint(2, (40,), generator=random)
+    for views in ((), ("strong",)):
+        [batch] = loader(images=images, batch_size=40, seed=5, views=views).epoch(2)
+        assert torch.equal(batch.indices, order)
+        for image, *drawn in zip(batch.images, order, down, right, mirrored, strict=True):
+            index, y, x, is_mirrored = map(int, drawn)
+            crop = padded[is_mirrored, index, y : y + 8, x : x + 8]
+            assert torch.equal(image, literal_views(crop, 0, False)[0])
+
+
+def test_a_further_view_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here a second crop and mirroring of the same images, which are neither the first view's nor fixed."""
+
+    def second(count: int, size: tuple[int, int], random: torch.Generator, device: torch.device):
+        assert (count, size) == (3, (8, 8))
+        return lambda pixels, places: pixels
+
+    monkeypatch.setitem(view_dict, "second", second)
+    images = some_images(3, 8, 8)
+    numbers = [numbered_views(image, 4, True) for image in images]
+    seen = set()
+    for epoch in range(20):
+        for batch in loader(images=images, batch_size=2, views=("second", "strong")).epoch(epoch):
+            assert list(batch.views) == ["second", "strong"]
+            for index, first, further in zip(
+                batch.indices.tolist(), batch.images, batch.views["second"], strict=True
+            ):
+                seen.add((numbers[index][to_bytes(first)], numbers[index][to_bytes(further)]))
+    firsts, seconds = zip(*seen, strict=True)
+    assert len(seen) > 50
+    assert len(set(firsts)) > 25
+    assert len(set(seconds)) > 25
+    assert sum(one == other for one, other in seen) < 5
 
 
 def test_offsets_and_mirroring_change_from_epoch_to_epoch() -> None:

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from helper.errors import UserError, run_script
+from helper.files import locked
 from scripts import fetch_teachers as fetch
-from tests.teacher_server import (
+from tests.scripts.teacher_server import (
     CUT,
     file,
     files,
@@ -27,7 +28,7 @@ from tests.teacher_server import (
     weights,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -213,7 +214,7 @@ def test_without_names_all_six_are_wanted(server, save, capsys, monkeypatch, tmp
     printed = capsys.readouterr().out
     for name in names:
         assert sum(line.startswith(f"{name}: ") for line in printed.splitlines()) == 1
-        assert summary(printed, f"{name} ").endswith(f"python train_teacher.py --model {name}")
+        assert summary(printed, f"{name} ").endswith(f"python {ROOT / 'train_teacher.py'} --model {name}")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,8 @@ def test_a_damaged_record_is_not_overwritten(server, save, content):
 
 
 def test_a_second_fetch_at_the_same_time_is_refused(server, save):
-    with fetch.alone(save / "models"), pytest.raises(UserError, match="another fetch is under way"):
+    lock = locked(save / "models", ".fetch.lock", "busy")
+    with lock, pytest.raises(UserError, match="another fetch is under way"):
         run(save)
     assert server.requests == []
 

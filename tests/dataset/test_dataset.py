@@ -1,6 +1,10 @@
-"""Data sets: what is accepted, and what is refused with which words."""
+"""The data sets by name: the digits, and a user's own."""
 
+import os
 import pickle
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,137 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset import dataset_dict, load_dataset
-from dataset.base import DataSet, channel_statistics, check
-from dataset.cifar100 import MEAN, STD
+from dataset.base import channel_statistics
 from helper.errors import UserError
 
-
-def small_arrays(size: int = 32, classes: int = 3, per_class: int = 4) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(0)
-    arrays = {}
-    for split in ("train", "test"):
-        labels = np.tile(np.arange(classes), per_class)
-        arrays[f"{split}_images"] = random.integers(0, 256, (len(labels), size, size, 3), dtype=np.uint8)
-        arrays[f"{split}_labels"] = labels
-    return arrays
-
-
-def small_dataset(**changes: object) -> DataSet:
-    settings = {"name": "small", "num_classes": 3, "mean": MEAN, "std": STD}
-    return DataSet(**{**settings, **small_arrays(), **changes})
-
-
-def refusal(dataset: DataSet) -> str:
-    with pytest.raises(UserError) as caught:
-        check(dataset)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith("small: ")
-    return message
-
-
-@pytest.mark.parametrize("size", [32, 64])
-def test_a_good_data_set_passes_unchanged(size: int) -> None:
-    arrays = small_arrays(size)
-    checked = check(small_dataset(**arrays))
-    for name, array in arrays.items():
-        assert np.array_equal(getattr(checked, name), array)
-
-
-def test_small_label_types_become_int64_and_views_contiguous() -> None:
-    arrays = small_arrays()
-    checked = check(
-        small_dataset(
-            train_labels=arrays["train_labels"].astype(np.uint8), train_images=arrays["train_images"][:, ::-1]
-        )
-    )
-    assert checked.train_labels.dtype == np.int64
-    assert checked.train_images.flags.c_contiguous
-    assert np.array_equal(checked.train_images, arrays["train_images"][:, ::-1])
-
-
-ZEROS = np.zeros((12, 32, 32, 3), np.uint8)
-NOT_A_NUMBER = np.full((12, 32, 32, 3), np.nan, np.float32)
-IMAGES = {
-    "float": (ZEROS.astype(np.float32), ["float32", "uint8", "astype(np.uint8)"]),
-    "wide integers": (ZEROS.astype(np.int64), ["int64", "uint8"]),
-    "NaN": (NOT_A_NUMBER, ["NaN", "float32", "uint8"]),
-    "grey without channel": (ZEROS[..., 0], ["(12, 32, 32)", "grey", "np.repeat"]),
-    "grey with channel": (ZEROS[..., :1], ["(12, 32, 32, 1)", "grey", "np.repeat"]),
-    "channels first": (ZEROS.transpose(0, 3, 1, 2), ["(12, 3, 32, 32)", "transpose(0, 2, 3, 1)"]),
-    "alpha": (np.zeros((12, 32, 32, 4), np.uint8), ["four channels", "images[..., :3]"]),
-    "flat": (ZEROS.reshape(12, -1), ["(12, 3072)", "(n, 32, 32, 3)"]),
-    "small": (np.zeros((12, 28, 28, 3), np.uint8), ["(12, 28, 28, 3)", "32 x 32 or 64 x 64"]),
-    "not square": (np.zeros((12, 32, 64, 3), np.uint8), ["(12, 32, 64, 3)", "32 x 32 or 64 x 64"]),
-    "empty": (ZEROS[:0], ["is empty"]),
-}
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("case", IMAGES)
-def test_wrong_images_are_named(split: str, case: str) -> None:
-    images, words = IMAGES[case]
-    message = refusal(small_dataset(**{f"{split}_images": images}))
-    for word in [f"{split}_images", *words]:
-        assert word in message
-
-
-def test_grey_images_converted_as_told_are_accepted() -> None:
-    grey = small_arrays()["train_images"][..., 0]
-    check(small_dataset(train_images=np.repeat(grey.reshape(12, 32, 32, 1), 3, axis=3)))
-
-
+ROOT = Path(__file__).resolve().parents[2]
 LABELS = np.tile(np.arange(3), 4)
-WRONG_LABELS = {
-    "too large": (np.where(LABELS == 2, 3, LABELS), ["[2] is 3", "0 to 2", "4 labels"]),
-    "negative": (LABELS - 1, ["[0] is -1", "0 to 2"]),
-    "too few": (LABELS[:-1], ["(11,)", "(12,)"]),
-    "float": (LABELS.astype(np.float64), ["float64", "astype(np.int64)"]),
-    "truth values": (LABELS > 0, ["bool", "astype(np.int64)"]),
-    "names": (LABELS.astype("U1"), ["<U1", "integer"]),
-    "one-hot": (np.eye(3, dtype=np.int64)[LABELS], ["(12, 3)", "argmax(axis=1)"]),
-    "column": (LABELS[:, None], ["(12, 1)", "(12,)"]),
-}
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("case", WRONG_LABELS)
-def test_wrong_labels_are_named(split: str, case: str) -> None:
-    labels, words = WRONG_LABELS[case]
-    message = refusal(small_dataset(**{f"{split}_labels": labels}))
-    for word in [f"{split}_labels", *words]:
-        assert word in message
-
-
-@pytest.mark.parametrize(("missing", "first"), [([1], 1), ([2], 2), ([0, 1], 0)])
-def test_missing_classes_are_named(missing: list[int], first: int) -> None:
-    labels = np.where(np.isin(LABELS, missing), ({0, 1, 2} - set(missing)).pop(), LABELS)
-    message = refusal(small_dataset(train_labels=labels))
-    assert f"{len(missing)} of 3 classes" in message
-    assert f"class {first}:" in message
-
-
-def test_a_class_may_be_missing_from_the_test_images() -> None:
-    check(small_dataset(test_labels=np.zeros(12, np.int64)))
-
-
-def test_one_class_is_refused() -> None:
-    zeros = np.zeros(12, np.int64)
-    assert "num_classes is 1" in refusal(small_dataset(train_labels=zeros, test_labels=zeros, num_classes=1))
-
-
-def test_different_sizes_of_training_and_test_images_are_refused() -> None:
-    message = refusal(small_dataset(test_images=small_arrays(64)["test_images"]))
-    assert "32 x 32" in message
-    assert "64 x 64" in message
-
-
-@pytest.mark.parametrize(
-    ("what", "values"),
-    [("std", (0.2, 0.0, 0.2)), ("mean", (0.5, float("nan"), 0.5)), ("mean", (125.0, 120.0, 110.0))],
-)
-def test_impossible_normalisation_is_refused(what: str, values: tuple[float, float, float]) -> None:
-    assert f"{what} is" in refusal(small_dataset(**{what: values}))
 
 
 def test_channel_statistics_are_those_of_the_pixels() -> None:
@@ -186,7 +64,7 @@ def test_digits_are_the_real_ones_in_a_fixed_stratified_split(tmp_path: Path) ->
     assert np.allclose(digits.mean, (digits.train_images / 255).mean(), atol=1e-9)
 
 
-def test_npz_brings_a_users_own_data(tmp_path: Path) -> None:
+def test_npz_brings_a_users_own_data(tmp_path: Path, small_arrays: Callable) -> None:
     arrays = small_arrays(64, classes=5)
     np.savez(tmp_path / "dataset.npz", **arrays)
     np.savez_compressed(tmp_path / "other.npz", **arrays)
@@ -198,7 +76,119 @@ def test_npz_brings_a_users_own_data(tmp_path: Path) -> None:
             assert np.array_equal(getattr(dataset, name), array)
 
 
-def test_npz_names_what_is_missing(tmp_path: Path) -> None:
+def test_npz_may_name_its_classes(tmp_path: Path, small_arrays: Callable) -> None:
+    file = tmp_path / "dataset.npz"
+    np.savez(file, **small_arrays())
+    assert load_dataset("npz", file).class_names is None
+    np.savez(file, **small_arrays(), class_names=np.array(["cat", "dog", "naïve"]))
+    assert load_dataset("npz", file).class_names == ("cat", "dog", "naïve")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (np.array(["cat", "dog"]), r"npz: class_names are 2, .*allowed is one per class \(3\)"),
+        (np.array(["cat", "dog", ""]), "npz: class_names are 3, 2 of them not empty"),
+        (np.arange(3), r"dataset\.npz: class_names is int64 \(3,\), allowed are strings"),
+        (np.array([["cat"], ["dog"], ["cow"]]), r"class_names is <U3 \(3, 1\), allowed are strings"),
+        (np.array(["cat", "dog", "cow"], dtype=object), "cannot be read"),
+    ],
+)
+def test_wrong_class_names_are_refused(
+    tmp_path: Path, small_arrays: Callable, names: np.ndarray, words: str
+) -> None:
+    np.savez(tmp_path / "dataset.npz", **small_arrays(), class_names=names)
+    with pytest.raises(UserError, match=words):
+        load_dataset("npz", tmp_path)
+
+
+def test_npz_says_what_lies_there_instead(tmp_path: Path) -> None:
+    (tmp_path / "birds.npz").touch()
+    (tmp_path / "birds.npy").touch()
+    with pytest.raises(UserError, match=r"dataset\.npz does not exist.* give .*/birds\.npz, which is there"):
+        load_dataset("npz", tmp_path)
+    with pytest.raises(UserError, match=r"birds\.npy is a file of another kind"):
+        load_dataset("npz", tmp_path / "birds.npy")
+
+
+def test_a_constant_channel_can_be_trained_on(tmp_path: Path, small_arrays: Callable) -> None:
+    arrays = small_arrays()
+    for split in ("train", "test"):
+        arrays[f"{split}_images"][..., 2] = 77
+    np.savez(tmp_path / "dataset.npz", **arrays)
+    dataset = load_dataset("npz", tmp_path)
+    assert dataset.std[2] == 1
+    assert dataset.mean[2] == 77 / 255
+    assert min(dataset.std[:2]) > 0.2
+    for split in ("train", "test"):
+        arrays[f"{split}_images"][:] = [1, 2, 3]
+    np.savez(tmp_path / "dataset.npz", **arrays)
+    with pytest.raises(UserError, match="all images are of one colour"):
+        load_dataset("npz", tmp_path)
+
+
+def test_digits_and_cifar100_know_their_classes() -> None:
+    from dataset.cifar100 import CLASS_NAMES
+
+    assert load_dataset("digits", "unused").class_names == tuple("0123456789")
+    names = CLASS_NAMES.split()
+    assert len(names) == len(set(names)) == 100
+    assert names == sorted(names)
+
+
+def run_with(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """A program of its own, in the C locale without Python's way around it."""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        env=os.environ | plain | environment,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=120,
+    )
+
+
+def test_names_and_flags_are_known_before_anything_slow_is_imported() -> None:
+    program = """
+import sys
+from dataset import dataset_dict, load_dataset
+from helper.arguments import Parser
+parser = Parser("")
+parser.add_flags("dataset.data:DataSettings", "data", choices={"dataset": dataset_dict})
+print(*list(dataset_dict), vars(parser.parse_args([])))
+sys.exit(bool({"torch", "numpy", "torchvision", "sklearn"} & set(sys.modules)))
+"""
+    ended = run_with(program)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("cifar100 digits npz {'dataset': 'cifar100', ")
+
+
+@pytest.mark.parametrize("name", ["npz", "cifar100"])
+def test_paths_may_be_no_utf8_in_any_locale(odd_folder: Path, small_arrays: Callable, name: str) -> None:
+    program = """
+import sys
+from dataset import load_dataset
+from helper.errors import run_script
+run_script(lambda: print(load_dataset(sys.argv[1], sys.argv[2]).num_classes))
+"""
+    file = {"npz": "dataset.npz", "cifar100": "cifar100.npz"}[name]
+    np.savez(odd_folder / file, **small_arrays())
+    ended = run_with(program, name, str(odd_folder))
+    if name == "npz":
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "3\n", "")
+    else:  # the file is found and read, and is not CIFAR-100
+        assert ended.returncode == 2
+        assert ended.stderr.count("\n") == 1
+        assert r"donn\udce9es/cifar100.npz: train_images is uint8 (12, 32, 32, 3)" in ended.stderr
+    (odd_folder / file).write_bytes(b"")
+    ended = run_with(program, name, str(odd_folder))
+    assert ended.returncode == 2
+    assert rf"donn\udce9es/{file} cannot be read" in ended.stderr
+
+
+def test_npz_names_what_is_missing(tmp_path: Path, small_arrays: Callable) -> None:
     with pytest.raises(UserError, match=r"dataset\.npz does not exist.*np\.savez"):
         load_dataset("npz", tmp_path)
     with pytest.raises(UserError, match=r"absent\.npz does not exist"):
@@ -210,7 +200,7 @@ def test_npz_names_what_is_missing(tmp_path: Path) -> None:
         load_dataset("npz", tmp_path)
 
 
-def test_npz_checks_the_arrays_before_it_computes_with_them(tmp_path: Path) -> None:
+def test_npz_checks_the_arrays_before_it_computes_with_them(tmp_path: Path, small_arrays: Callable) -> None:
     np.savez(tmp_path / "dataset.npz", **{**small_arrays(), "train_labels": np.zeros(0)})
     with pytest.raises(UserError, match=r"dataset\.npz: train_labels is float64 \(0,\)"):
         load_dataset("npz", tmp_path)
@@ -230,7 +220,7 @@ class Explosive:
 
 
 @pytest.mark.parametrize("name", ["cifar100", "npz"])
-def test_arrays_of_objects_are_refused_and_not_run(tmp_path: Path, name: str) -> None:
+def test_arrays_of_objects_are_refused_and_not_run(tmp_path: Path, name: str, small_arrays: Callable) -> None:
     proof = tmp_path / "executed"
     objects = np.array([Explosive(proof)] * 12, dtype=object)
     file = tmp_path / ("cifar100.npz" if name == "cifar100" else "dataset.npz")
@@ -244,7 +234,7 @@ def test_arrays_of_objects_are_refused_and_not_run(tmp_path: Path, name: str) ->
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text", "single array", "folder"])
-def test_what_is_no_archive_is_refused(tmp_path: Path, damage: str) -> None:
+def test_what_is_no_archive_is_refused(tmp_path: Path, damage: str, small_arrays: Callable) -> None:
     file = tmp_path / "dataset.npz"
     if damage == "folder":
         file.mkdir()
@@ -262,7 +252,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, damage: str) -> None:
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_flipped_byte_is_found_or_harmless(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, small_arrays: Callable
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "flipped.npz"
     arrays = small_arrays(per_class=1)

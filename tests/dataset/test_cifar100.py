@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,6 @@ from dataset.base import DataSet, channel_statistics
 from dataset.cifar100 import verified
 from dataset.npz import read_arrays
 from helper.errors import UserError
-from tests.test_dataset import small_arrays
 
 
 @pytest.fixture
@@ -68,16 +67,10 @@ def test_damage_in_the_file_is_found_by_the_archives_checksum(
         load_dataset("cifar100", large_folder)
 
 
-def test_other_data_under_cifar100s_name_is_refused(tmp_path: Path) -> None:
+def test_other_data_under_cifar100s_name_is_refused(tmp_path: Path, small_arrays: Callable) -> None:
     np.savez(tmp_path / "cifar100.npz", **small_arrays())
     with pytest.raises(UserError, match=r"train_images is uint8 \(12, 32, 32, 3\).*50000.*--dataset npz"):
         load_dataset("cifar100", tmp_path)
-
-
-def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.datasets import CIFAR100
-
-    monkeypatch.setattr(CIFAR100, "url", "http://127.0.0.1:9/cifar-100-python.tar.gz")
 
 
 class Silent(SimpleHTTPRequestHandler):
@@ -98,11 +91,9 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
+@pytest.mark.usefixtures("broken_network")
 @pytest.mark.parametrize("folder", ["", "not/there/yet"])
-def test_a_failed_download_says_what_to_bring_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
-) -> None:
-    without_network(monkeypatch)
+def test_a_failed_download_says_what_to_bring_and_leaves_nothing(tmp_path: Path, folder: str) -> None:
     with pytest.raises(UserError) as caught:
         load_dataset("cifar100", tmp_path / folder)
     message = str(caught.value)
@@ -124,8 +115,8 @@ def test_a_download_that_is_something_else_leaves_nothing(
     assert [path.name for path in tmp_path.rglob("*")] == ["page.html"]
 
 
-def test_a_damaged_unpacked_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_network(monkeypatch)
+@pytest.mark.usefixtures("broken_network")
+def test_a_damaged_unpacked_folder_is_named(tmp_path: Path) -> None:
     unpacked = tmp_path / "cifar-100-python"
     unpacked.mkdir()
     (unpacked / "train").write_bytes(b"half")
@@ -134,8 +125,81 @@ def test_a_damaged_unpacked_folder_is_named(tmp_path: Path, monkeypatch: pytest.
     assert (unpacked / "train").read_bytes() == b"half"
 
 
+def test_the_file_itself_may_be_given_and_labels_in_a_column(
+    cifar100_folder: Path, large_folder: Path
+) -> None:
+    expected = load_dataset("cifar100", cifar100_folder)
+    arrays = read_arrays(cifar100_folder / "cifar100.npz")
+    for split in ("train", "test"):
+        arrays[f"{split}_labels"] = arrays[f"{split}_labels"][:, None]
+    np.savez(large_folder / "keras.npz", **arrays)
+    dataset = load_dataset("cifar100", large_folder / "keras.npz")
+    assert np.array_equal(dataset.train_labels, expected.train_labels)
+    assert dataset.class_names[dataset.test_labels[0]] == "mountain"
+
+
+@pytest.mark.usefixtures("broken_network")
+@pytest.mark.parametrize(
+    ("made", "given", "words"),
+    [
+        (
+            ["data/cifar-100-python/train", "data/cifar-100-python/test"],
+            "data/cifar-100-python",
+            "is CIFAR-100's unpacked folder itself: give the folder in which it lies, --data_folder {here}/",
+        ),
+        (
+            ["data/cifar/train", "data/cifar/test"],
+            "data/cifar",
+            "--data_folder {here}/data, after renaming it to cifar-100-python",
+        ),
+        (
+            ["data/cifar-100-python.tar.gz"],
+            "data/cifar-100-python.tar.gz",
+            "is CIFAR-100's archive itself: give the folder in which it lies, --data_folder {here}/data",
+        ),
+        (
+            ["data/cifar-100-python.tar.gz"],
+            "data",
+            "cifar-100-python.tar.gz is damaged or not whole (5 bytes, whose MD5 is not that of",
+        ),
+        (
+            [],
+            "data/cifar100.npz",
+            "data/cifar100.npz does not exist: --data_folder takes a folder, or an .npz",
+        ),
+        (["data/cifar100.npz"], "data/cifar100.npz", "cifar100.npz cannot be read (it is cut off"),
+        (
+            ["data"],
+            "data",
+            "cannot be downloaded (it is a file, not a folder): put there either cifar100.npz",
+        ),
+        (
+            ["data/cifar-100-matlab.tar.gz", "data/cifar-10-batches-py/data_batch_1"],
+            "data",
+            "found there, of another form: cifar-10-batches-py, cifar-100-matlab.tar.gz",
+        ),
+        (["data/cifar-100-python"], "data", "cifar-100-python is incomplete or damaged"),
+    ],
+)
+def test_what_was_given_instead_of_the_folder_is_said(
+    tmp_path: Path, made: list[str], given: str, words: str
+) -> None:
+    for name in made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"stuff")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError) as caught:
+        load_dataset("cifar100", tmp_path / given)
+    assert words.format(here=tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_cifar100_through_torchvision_is_the_same(
-    cifar100_folder: Path, large_folder: Path, monkeypatch: pytest.MonkeyPatch
+    cifar100_folder: Path,
+    large_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     from torchvision.datasets import CIFAR100
 
@@ -169,7 +233,7 @@ def test_cifar100_through_torchvision_is_the_same(
         monkeypatch.setattr(CIFAR100, "url", f"{address}/{archive.name}")
         assert_same(downloaded)
     assert [path.name for path in downloaded.iterdir()] == ["cifar-100-python"]
-    without_network(monkeypatch)
+    request.getfixturevalue("broken_network")
     brought = large_folder / "brought"
     brought.mkdir()
     archive.rename(brought / archive.name)
@@ -179,4 +243,6 @@ def test_cifar100_through_torchvision_is_the_same(
 
 def test_torchvision_is_not_imported_with_the_package() -> None:
     program = "import sys, dataset.loader; sys.exit(bool({'torchvision', 'sklearn'} & set(sys.modules)))"
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent.parent, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, cwd=Path(__file__).resolve().parents[2], timeout=120
+    )

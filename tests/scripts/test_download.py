@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts import download
-from tests.teacher_server import (
+from tests.scripts.teacher_server import (
     CUT,
     file,
     files,
@@ -150,7 +150,7 @@ def test_a_missing_file_is_final_at_once(server, save, capsys):
     assert len(server.requests) == 1
     printed = capsys.readouterr().out
     assert "answered 404 Not Found" in printed
-    assert summary(printed).endswith(f"python train_teacher.py --model resnet56 --save_folder {save}")
+    assert summary(printed).endswith(f"train_teacher.py --model resnet56 --save_folder {save}")
     assert files(save) == []
 
 
@@ -166,7 +166,7 @@ def test_a_server_error_is_tried_again(server, save, capsys):
 
 def test_the_pauses_between_attempts_double(server, save, monkeypatch):
     pauses = []
-    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     server.teacher("resnet56", status(500))
     assert run(save, retries=4) == 1
     assert pauses == [0.01, 0.02, 0.04, 0.08]

@@ -18,7 +18,7 @@ from models.resnet_wide_stem import Bottleneck, WideStemResNet
 from models.wrn import WideResNet
 from tests.golden.formula import fill, tensor
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "models.json").read_text())
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "models.json").read_text())
 WITH_OUTPUTS = [name for name, golden in GOLDEN.items() if "logits" in golden]
 # Every family once; of the wide stem both kinds of block. vgg11 has a ReLU inside its blocks, vgg8 none.
 SMALL = ("resnet8", "ResNet18", "wrn_16_1", "vgg11", "MobileNetV2", "ShuffleV1", "ShuffleV2")

@@ -1,0 +1,48 @@
+"""What networks are made for: the record of a data set, and that of a run's networks."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dataset.base import DataSet
+from dataset.data import Data
+from engine.settings import Settings, identity
+from helper.provenance import PROJECT_VERSION
+from models.record import NetworkRecord
+
+
+def record_of_data(dataset: DataSet) -> NetworkRecord:
+    """What a network's file says of the data set that it was made for, but for the data's hash."""
+    return NetworkRecord(
+        num_classes=dataset.num_classes,
+        image_size=int(dataset.test_images.shape[1]),
+        mean=tuple(dataset.mean),
+        std=tuple(dataset.std),
+        class_names=tuple(dataset.class_names) if dataset.class_names else None,
+        dataset=dataset.name,
+    )
+
+
+def facts_of(data: Data, settings: Settings, kept: Mapping[str, Any]) -> NetworkRecord:
+    """What the files of a run's networks have in common.
+
+    kept: the settings as the run keeps them, with what they came to.
+    """
+    return replace(
+        record_of_data(data.dataset),
+        epochs=settings.recipe.epochs,
+        data_sha256=kept["resolved"]["data_sha256"],
+        settings_sha256=hashlib.sha256(json.dumps(identity(kept), sort_keys=True).encode()).hexdigest(),
+        precision=kept["resolved"]["eval_precision"],
+        version=PROJECT_VERSION,
+    )
+
+
+def normalised_for(dataset: DataSet, record: NetworkRecord) -> DataSet:
+    """The data set with the normalisation that a network brings with it, if it brings one."""
+    if record.normalisation is None:
+        return dataset
+    mean, std = record.normalisation
+    return replace(dataset, mean=mean, std=std)

@@ -1,0 +1,1 @@
+"""One runnable file per extension point: a method, a network, a data set, an ensemble."""

@@ -1,0 +1,403 @@
+"""The reproduction of the tables: its commands, their order, runs side by side, and what a failure means."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import scripts
+from helper.checkpoint import write_checkpoint
+from helper.errors import Interrupted, UserError
+from reporting.published import MEASURED_ORDER, by_number
+from scripts import reproduce
+from scripts.reproduce import Settings, is_done, plan
+from scripts.runner import Job, Runner
+
+ROOT = Path(__file__).resolve().parents[2]
+# stands in for the training scripts: writes what they would, fails for the model named in FAIL
+STUB = """
+import argparse, json, os, pathlib, shutil, sys, time
+flags = argparse.ArgumentParser()
+for name in "model path_t model_s online dataset epochs seed trial save_folder train_size device".split():
+    flags.add_argument("--" + name)
+flags.add_argument("--distill", nargs="+")
+flags.add_argument("--resume", action="store_true")
+args = flags.parse_args()
+script = pathlib.Path(sys.argv[0]).stem
+begun = time.time()
+print(f"epoch {args.epochs}/{args.epochs}  test accuracy", flush=True)
+time.sleep(float(os.environ.get("NAP", 0)))
+if os.environ.get("FAIL", "") in (args.model, args.model_s):
+    sys.exit("error: out of luck")
+save = pathlib.Path(args.save_folder or "save")
+epochs = int(args.epochs)
+assert not args.path_t or pathlib.Path(args.path_t).exists(), args.path_t
+folder = save / script / "_".join([args.model or args.model_s, str(args.online), args.seed])
+folder.mkdir(parents=True, exist_ok=True)
+numbers = ("epochs", "seed", "train_size")
+settings = {name: int(value) if name in numbers and value else value for name, value in vars(args).items()}
+settings["model_s"] = args.model_s and [args.model_s]
+(folder / "args.json").write_text(json.dumps({"settings": settings}))
+(folder / "results.json").write_text("{}")
+if script == "train_teacher":
+    copy = save / "models" / (args.model + "_vanilla") / f"ckpt_epoch_{epochs}.pth"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(f"made_in_{epochs}.pth", copy)
+place = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+with open("done.txt", "a") as file:
+    file.write(f"{place} {begun:.3f} {time.time():.3f} {' '.join(sys.argv)}\\n")
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A folder with stub scripts, in which the reproduction runs as in the root; no picture is drawn."""
+    for name in ("train_teacher.py", "train_modreduce.py"):
+        (tmp_path / name).write_text(STUB)
+    for epochs in (2, 240):
+        write_checkpoint({"model": {}, "epoch": epochs}, tmp_path / f"made_in_{epochs}.pth")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scripts, "ROOT", tmp_path)
+    for name in ("FAIL", "NAP", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("reporting.write.write_report", lambda folders, out: [out / "report.md"])
+    return tmp_path
+
+
+def run(words: str, status: int = 0) -> None:
+    with pytest.raises(SystemExit) as ending:
+        reproduce.main([*words.split(" -- ")[0].split(), "--gpus", "none", *after(words)])
+    assert ending.value.code == status
+
+
+def after(words: str) -> list[str]:
+    return ["--", *words.split(" -- ")[1].split()] if " -- " in words else []
+
+
+def done(place: Path) -> list[list[str]]:
+    """Per finished stub: the GPU, start, end, and its words."""
+    return [line.split(" ") for line in (place / "done.txt").read_text().splitlines()]
+
+
+def test_dry_run_prints_teachers_baselines_modreduce_and_students_in_order(place, capsys):
+    run("--experiments 9,12 --online wavg,pcl --dry_run")
+    path = "--path_t save/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+    group = "python train_modreduce.py {} --model_s {} --distill kd crd semckd --online {} {}"
+    tail = "--dataset cifar100 --epochs 240 --seed 1 --trial 1 --resume"
+    teacher = f"python train_teacher.py --model resnet32x4 {tail}"
+    expected = [teacher]
+    for model in ("resnet8x4", "vgg8"):
+        expected += [group.format(path, model, online, tail) for online in ("none", "wavg", "pcl")]
+        expected.append(teacher.replace("resnet32x4", model))
+    assert capsys.readouterr().out.splitlines() == [*expected, "python report.py save --out save/report"]
+    assert not (place / "save").exists()
+
+
+def test_the_commands_are_ones_that_the_training_scripts_take():
+    import train_modreduce
+    import train_teacher
+
+    parsers = {"train_teacher.py": train_teacher.parser, "train_modreduce.py": train_modreduce.parser}
+    words = ("--precision", "fp32", "--nce_k", "512", "--compile", "-b", "0.5", "--train_size=512")
+    settings = Settings(extra=words)
+    jobs = plan(MEASURED_ORDER, [1, 2, 3], ["wavg", "one"], settings)
+    for job in jobs:
+        args = parsers[job.words[0]]().parse_args(job.words[1:])
+        assert args.resume and args.compile and args.precision == "fp32"
+        assert args.train_size == 512 and getattr(args, "nce_k", 512) == 512
+        assert shlex.split(job.command)[2:] == list(job.words[1:])
+    # five teachers, ten students alone, three runs of fifteen groups; vgg13 is both teacher and student
+    assert len(jobs) == 5 + 3 * (10 + 3 * 15)
+    assert len({job.name for job in jobs}) == len(jobs)
+
+
+def test_the_home_folder_and_a_space_in_a_name(place, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(place / "my home"))
+    run("--experiments 9 --save_folder=~/x --dry_run")
+    command = capsys.readouterr().out.splitlines()[1]
+    assert shlex.split(command)[3] == f"{place}/my home/x/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+
+
+def test_all_runs_are_made_once_then_skipped_and_the_teacher_comes_first(place, capsys):
+    run("--experiments 9 --seeds 1,2")
+    words = [line[4:] for line in done(place)]
+    assert words[0][:2] == ["--model", "resnet32x4"] and len(words) == 1 + 2 * 3
+    said = capsys.readouterr().out
+    assert (
+        "7 runs, 0 finished already, 7 to run on the CPU" in said and "report: save/report/report.md" in said
+    )
+    run("--experiments 9 --seeds 1,2,3")
+    assert "10 runs, 7 finished already, 3 to run" in capsys.readouterr().out
+    assert len(done(place)) == 10
+    run("--experiments 9 --seeds 1,2,3 --dry_run")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 11 and all(line.startswith("# finished: ") for line in lines[:-1])
+
+
+def test_runs_with_other_settings_do_not_count_as_finished(place):
+    run("--experiments 9 -- --train_size 500")
+
+    def count(*extra: str, epochs: int = 240) -> bool:
+        settings = Settings(epochs=epochs, extra=extra)
+        (job,) = [job for job in plan([9], [1], ["wavg"], settings) if "wavg" in job.words]
+        return is_done(job, place / "save")
+
+    assert count("--train_size", "500") and count("--train_size=500", "--device", "cpu")
+    assert not count() and not count("--train_size=400") and not count("--train_size=500", epochs=2)
+    assert not count("--train_size=500", "--nce_k", "512") and count("--train_size=500", "--kd_T", "4")
+
+
+def test_a_run_of_an_experiment_s_own_script_counts(place):
+    """It says the recipe in its words, which are the defaults; its teacher stands below another folder."""
+    run("--experiments 9")
+    (path,) = (place / "save").glob("train_modreduce/*wavg*/args.json")
+    content = json.loads(path.read_text())
+    content["settings"] |= {"lr_decay_epochs": [150, 180, 210], "batch_size": 64}
+    content["settings"]["path_t"] = "elsewhere/" + content["settings"]["path_t"]
+    path.write_text(json.dumps(content))
+    (job,) = [job for job in plan([9], [1], ["wavg"], Settings()) if "wavg" in job.words]
+    assert is_done(job, place / "save")
+    for name, value in {"lr_decay_epochs": [100], "path_t": "vgg13_vanilla/ckpt_epoch_240.pth"}.items():
+        path.write_text(json.dumps({"settings": content["settings"] | {name: value}}))
+        assert not is_done(job, place / "save")
+
+
+def test_settings_that_stand_in_groups_are_found_too(place):
+    run("--experiments 9 -- --train_size 500")
+    (path,) = (place / "save").glob("train_modreduce/*wavg*/args.json")
+    settings = json.loads(path.read_text())["settings"]
+    groups = {"data": {"train_size": settings.pop("train_size")}, "online": {"rest": settings}}
+    path.write_text(json.dumps({"settings": groups}))
+    for size in (500, 400):
+        (job,) = [
+            job
+            for job in plan([9], [1], ["wavg"], Settings(extra=("--train_size", str(size))))
+            if "wavg" in job.words
+        ]
+        assert is_done(job, place / "save") == (size == 500)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"epoch": 1}, "epochs 1 there, 240 wanted"),
+        ({"epoch": 240, "epochs": 200}, "epochs 200 there, 240 wanted"),
+        ({"epochs": 240, "settings": {"train_size": 500, "seed": 7}}, "train_size 500 there, None wanted"),
+        (
+            {"epochs": 240, "settings": {"data": {"dataset": "digits"}}},
+            "dataset digits there, cifar100 wanted",
+        ),
+        ({"epochs": 240, "settings": {"seed": 7, "device": "cuda:3"}}, None),
+        ({"epoch": 240}, None),
+        ({}, None),
+    ],
+)
+def test_a_teacher_of_other_epochs_or_settings_is_not_taken(place, content, said):
+    """As somebody leaves it who has tried train_teacher.py with one epoch; old files say less."""
+    path = place / "save/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+    write_checkpoint({"model": {}, **content}, path)
+    if said is None:
+        run("--experiments 9")
+        assert "resnet32x4" not in [line[5] for line in done(place)]
+        return
+    with pytest.raises(
+        UserError, match=f"{path.relative_to(place)} is another teacher: {said}; move it away"
+    ):
+        reproduce.main(["--experiments", "9", "--gpus", "none"])
+    assert not (place / "done.txt").exists()
+
+
+def test_a_damaged_teacher_is_told_before_anything_runs(place):
+    path = place / "save/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK")
+    with pytest.raises(UserError, match="is damaged"):
+        reproduce.main(["--experiments", "9", "--gpus", "none"])
+
+
+def test_a_folder_that_holds_another_run_is_a_failure(place, capsys):
+    """A script that ends well because its folder is finished has not made what was asked for."""
+    (place / "train_modreduce.py").write_text("print('finished already: nothing to do')")
+    run("--experiments 9", status=1)
+    assert "it left no results with these settings" in capsys.readouterr().out
+
+
+def test_a_failure_stops_only_what_needs_it(place, capsys, monkeypatch):
+    monkeypatch.setenv("FAIL", "resnet110")
+    run("--experiments 5,9", status=1)
+    said = capsys.readouterr().out
+    assert "exit status 1: error: out of luck" in said
+    assert "its teacher save/models/resnet110_vanilla/ckpt_epoch_240.pth is missing" in said
+    assert "3 of 8 runs failed" in said
+    assert sorted(line[5] if line[4] == "--model" else "group" for line in done(place)) == [
+        "group",
+        "group",
+        "resnet32",
+        "resnet32x4",
+        "resnet8x4",
+    ]
+    monkeypatch.delenv("FAIL")
+    run("--experiments 5,9")
+    assert "8 runs, 5 finished already, 3 to run" in capsys.readouterr().out
+
+
+def test_every_gpu_has_a_run_of_its_own(place, monkeypatch):
+    monkeypatch.setenv("NAP", "0.4")
+    runner = Runner(["0", "3"], place / "logs", lambda job: True)
+    runner.run(plan([9, 5], [1], ["wavg"], Settings()))
+    assert runner.ended == 8 and not runner.failed
+    runs = [(line[0], float(line[1]), float(line[2])) for line in done(place)]
+    assert {gpu for gpu, _, _ in runs} == {"0", "3"}
+    for gpu in ("0", "3"):
+        own = sorted((begin, end) for used, begin, end in runs if used == gpu)
+        assert all(end <= after_it for (_, end), (after_it, _) in pairwise(own))
+    both = [begin for gpu, begin, _ in runs if any(o != gpu and b < begin < e for o, b, e in runs)]
+    assert both
+
+
+def test_a_student_that_is_a_teacher_too_is_trained_once_and_never_twice_at_a_time(place):
+    jobs = plan([13, 10], [1], [], Settings())
+    teacher, alone = sorted(
+        (job for job in jobs if job.words[:3] == ("train_teacher.py", "--model", "vgg13")),
+        key=lambda job: job.leaves is None,
+    )
+    assert teacher.words == alone.words and alone.needs == teacher.leaves
+    run("--experiments 13,10 --online none")
+    assert sum("--model vgg13" in " ".join(line) for line in done(place)) == 2
+
+
+def test_the_progress_counts_the_epochs_that_are_left(place, monkeypatch, capsys):
+    """A run that goes on at epoch 4 of 5 has two to make; one that is finished already has none."""
+    (place / "resumed.py").write_text("print('epoch 4/5  x', flush=True); print('epoch 5/5  x', flush=True)")
+    (place / "finished.py").write_text("print('finished already')")
+    (place / "broken.py").write_text("print('epoch 1/5  x', flush=True); raise SystemExit('error: no')")
+    names = ("resumed", "finished", "broken")
+    bars = []
+    bar_of = Runner._bar
+    monkeypatch.setattr(Runner, "_bar", lambda *arguments: bars.append(bar_of(*arguments)) or bars[0])
+    runner = Runner([None], place / "logs", lambda job: True)
+    runner.run([Job(name, (f"{name}.py",), 5) for name in names])
+    assert (bars[0].n, bars[0].total) == (3, 3)
+    assert [job.name for job in runner.failed] == ["broken"]
+    assert (place / "logs/resumed.log").read_text().startswith("$ python resumed.py\nepoch 4/5")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_stop_reaches_the_runs_and_ends_with_its_signal(place, number):
+    """The run gets SIGTERM, may save, and the same command goes on later."""
+    (place / "train_teacher.py").write_text(
+        "import pathlib, signal, sys, time\n"
+        "def stop(*_):\n    pathlib.Path('saved').touch()\n    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, stop)\npathlib.Path('ready').touch()\ntime.sleep(60)\n"
+    )
+
+    def stop_once_it_runs() -> None:
+        while not (place / "ready").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    killer = threading.Thread(target=stop_once_it_runs, daemon=True)
+    killer.start()
+    with pytest.raises(Interrupted, match="goes on where this one was") as stop:
+        reproduce.main(["--experiments", "9", "--gpus", "none"])
+    assert stop.value.signal_number == number and (place / "saved").exists()
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_stop_kills_what_does_not_leave(place):
+    (place / "train_teacher.py").write_text(
+        "import os, pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: pathlib.Path('asked').touch())\n"
+        "pathlib.Path('ready').write_text(str(os.getpid()))\n"
+        "while True: time.sleep(1)\n"
+    )
+
+    def stop_twice() -> None:
+        for mark in ("ready", "asked"):
+            while not (place / mark).exists():
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop_twice, daemon=True).start()
+    with pytest.raises(Interrupted):
+        reproduce.main(["--experiments", "9", "--gpus", "none"])
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((place / "ready").read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("--experiments 16", "allowed are 1 to 15"),
+        ("--experiments nine", "'nine' is no number or range"),
+        ("--seeds 1,-2", "'-2' is no number"),
+        ("--gpus 99", "'99' is not there"),
+        ("--dataset imagenet", "invalid choice: 'imagenet'"),
+        ("--dry_run -- --seed 3", "--seed after -- is set for each run"),
+        ("--dry_run -- --model=vgg8", "--model after -- is set for each run"),
+        ("--dry_run -- --save_folder x", "--save_folder after -- is set for each run"),
+        ("--dry_run -- --precison fp32", "unrecognized arguments: --precison fp32"),
+        ("--dry_run -- --nce_k none", "argument --nce_k: 'none' is not a whole number"),
+        ("--dry_run -- fp32", "'fp32' after -- is no flag"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(words, said, place):
+    with pytest.raises(UserError, match=said):
+        reproduce.main(words.split())
+    assert not (place / "save").exists()
+
+
+def test_ranges_and_further_flags_are_read():
+    assert reproduce.numbers("--experiments", "9,1-3,2", range(1, 16)) == [9, 1, 2, 3]
+    assert by_number(15).folder == "15_wrn_40_2_MobileNetV2"
+    words = shlex.split("--nce_k 512 --multiplier 10 1 --train_size 512 -b 0.8 --clip_grad=1 --compile")
+    taken = reproduce.words_for("train_teacher.py", ["--model", "any"], words)
+    assert taken == ["--train_size", "512", "--clip_grad=1", "--compile"]
+
+
+def test_what_the_real_commands_leave_is_known_as_finished(tmp_path, monkeypatch):
+    """A teacher and a student of it on digits, from another folder than the root, below one with a space."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    save = Path("a b")
+    small = ("--dataset", "digits", "--epochs", "1", "--train_size", "32", "--batch_size", "16")
+    small += ("--device", "cpu", "--save_folder", str(save), "--resume")
+    path = save / "models/resnet8_digits/ckpt_epoch_1.pth"
+    teacher = Job("teacher", ("train_teacher.py", "--model", "resnet8", *small), 1, leaves=path)
+    words = (
+        "train_modreduce.py",
+        "--path_t",
+        str(path),
+        "--model_s",
+        "resnet8",
+        "--distill",
+        "kd",
+        "--online",
+    )
+    student = Job("student", (*words, "none", *small), 1, needs=path)
+    runner = Runner([None], save / "logs", lambda job: is_done(job, save))
+    runner.run([student, teacher])
+    assert not runner.failed and is_done(student, save) and is_done(teacher, save)
+    for changed in (("--kd_T", "2"), ("--seed", "2"), ("--learning_rate", "0.1"), ("--epochs", "2")):
+        assert not is_done(replace(student, words=(*student.words, *changed)), save)
+    assert is_done(replace(student, words=(*student.words, "--device", "auto", "--trial", "b")), save)
+    assert "epochs 1 there, 2 wanted" in reproduce.complaint(replace(teacher, epochs=2))
+
+
+def test_help_is_there_before_torch():
+    call = [
+        sys.executable,
+        "-c",
+        "import sys, scripts.fetch_teachers as f; assert 'torch' not in sys.modules",
+    ]
+    subprocess.run(call, cwd=ROOT, check=True)
