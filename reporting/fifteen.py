@@ -5,12 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from reporting.published import EXPERIMENTS, Experiment
+from reporting.published import EXPERIMENTS, PUBLISHED_METHODS, Experiment
 from reporting.rows import STANDARD_GROUP, Row
-from reporting.style import label
-from reporting.tables import METHODS, Group, relative_improvement
-
-PUBLISHED_METHODS = ("kd", "semckd", "crd")
+from reporting.tables import Group, best_count, best_method, method_order, relative_improvement
 
 
 class Measure(NamedTuple):
@@ -80,11 +77,9 @@ def measures(groups: Iterable[Group]) -> list[Measure]:
     groups = list(groups)
     onlines = dict.fromkeys(name for group in groups for name in group.onlines())
     blocks = [Measure("student alone", "alone", None, "alone")]
-    blocks += [Measure(label(name), "method", name, name) for name in PUBLISHED_METHODS]
-    others = [name for name in METHODS if name not in PUBLISHED_METHODS]
-    blocks += [
-        Measure(label(name), "method", name, None) for name in others if any(g.method(name) for g in groups)
-    ]
+    blocks += [Measure(label, "method", name, name) for name, label in PUBLISHED_METHODS.items()]
+    others = {name: label for name, label in methods_of(groups).items() if name not in PUBLISHED_METHODS}
+    blocks += [Measure(label, "method", name, None) for name, label in others.items()]
     for name in sorted({"wavg", *onlines}, key=lambda name: (name != "wavg", name)):
         blocks.append(
             Measure(f"ModReduce {name}: best", "best", name, "modreduce" if name == "wavg" else None)
@@ -92,6 +87,12 @@ def measures(groups: Iterable[Group]) -> list[Measure]:
         if any(group.pick("ensemble", name) for group in groups):
             blocks.append(Measure(f"{name}: ensemble", "ensemble", name, None))
     return [*blocks, CONTROL]
+
+
+def methods_of(groups: Iterable[Group]) -> dict[str, str]:
+    """The single offline methods of all these tables, and their labels."""
+    found = {name: label for group in groups for name, label in group.methods().items()}
+    return dict(sorted(found.items(), key=lambda pair: method_order(pair[0])))
 
 
 def find(group: Group | None, measure: Measure) -> Row | None:
@@ -120,13 +121,19 @@ def _gaps(experiment: Experiment, group: Group | None) -> Iterator[Gap]:
         yield Gap(experiment, "student alone", "alone", None, train_command(experiment.student))
     missing = [name for name in PUBLISHED_METHODS if group is None or not group.method(name)]
     for name in missing:
-        yield Gap(experiment, label(name), "offline", name, f"ONLINE=none {script} --seed 1 --trial 1")
+        yield Gap(
+            experiment, PUBLISHED_METHODS[name], "offline", name, f"ONLINE=none {script} --seed 1 --trial 1"
+        )
     if group is None or not group.pick("best", "wavg"):
         yield Gap(experiment, "ModReduce wavg", "best", "wavg", f"{script} --seed 1 --trial 1")
     if group and not missing and not find(group, CONTROL):
-        seeds = {seed for name in STANDARD_GROUP for seed, _ in group.method(name).samples}
-        for seed in [seed for seed in range(1, 10) if seed not in seeds][: max(0, 3 - len(seeds))]:
-            command = f"ONLINE=none {script} --seed {seed} --trial {seed}"
+        best, count = best_method(group), best_count(group)
+        seeds = {seed for seed, _ in best.samples}
+        words = "" if best.what in STANDARD_GROUP else f" --distill {best.what}"
+        for seed in [seed for seed in range(1, 100) if seed not in seeds][
+            : max(0, count - len(best.samples))
+        ]:
+            command = f"ONLINE=none {script}{words} --seed {seed} --trial {seed}"
             yield Gap(experiment, "control", "control", None, command)
 
 
@@ -140,7 +147,7 @@ def comparisons(groups: Sequence[Group], online: str) -> list[Comparison]:
     (ours - other) / (other - student alone), best epochs, in percent.
     """
     found = []
-    for method in METHODS:
+    for method in methods_of(groups):
         terms, published, not_above = [], [], 0
         for group in groups:
             rows = group.pick("best", online), group.method(method), group.pick("alone")
@@ -171,7 +178,7 @@ def verdicts(groups: Sequence[Group], online: str = "wavg") -> list[str]:
         ours = group.pick("best", online)
         if ours is None:
             continue
-        best, methods = ours.mean("best"), [row for name in METHODS if (row := group.method(name))]
+        best, methods = ours.mean("best"), [row for name in group.methods() if (row := group.method(name))]
         if methods:
             single.append(best > max(row.mean("best") for row in methods))
         if row := find(group, CONTROL):

@@ -10,14 +10,14 @@ from reporting.fifteen import (
     find,
     gaps,
     measures,
+    methods_of,
     verdicts,
     with_networks_alone,
 )
 from reporting.format import EMPTY, duration, mean_seconds, minus, number, spread, table
 from reporting.published import EXPERIMENTS, published_alone
 from reporting.rows import Key
-from reporting.style import label
-from reporting.tables import METHODS, Group
+from reporting.tables import Group
 
 
 def markdown(
@@ -106,7 +106,8 @@ def conclusions(groups: Sequence[Group]) -> list[str]:
         if counts := verdicts(groups, online):
             lines.append(f"- ModReduce {online}, best student of a run, best epoch: {'; '.join(counts)}.")
     found = {online: {c.method: c for c in comparisons(groups, online)} for online in onlines}
-    methods = [name for name in METHODS if any(name in own for own in found.values())]
+    labels = methods_of(groups)
+    methods = [name for name in labels if any(name in own for own in found.values())]
     if not methods:
         return [*lines, ""] if lines else []
     rows, doubtful = [], {}
@@ -119,9 +120,9 @@ def conclusions(groups: Sequence[Group]) -> list[str]:
         doubtful |= {m: own[m].not_above for m in methods if m in own and own[m].not_above}
     lines += ["", "Average relative improvement (ARI), best epochs: (best student of a run - method) /"]
     lines += ["(method - student alone), the mean over experiments (their number in brackets).", ""]
-    lines += table(["over", *map(label, methods)], rows)
+    lines += table(["over", *(labels[name] for name in methods)], rows)
     if doubtful:
-        names = ", ".join(f"{label(name)} in {count}" for name, count in doubtful.items())
+        names = ", ".join(f"{labels[name]} in {count}" for name, count in doubtful.items())
         lines += [f"A method that is not above the student alone makes this ratio meaningless: {names}.", ""]
     return lines
 

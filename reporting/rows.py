@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from helper.recipe import BATCH_SIZE, DATASET, EPOCHS, RECIPE, recipe_value
 from reporting.published import Experiment, experiment_of
 from reporting.runs import Run, Score
-from reporting.style import label
 
 FULL_SIZE = 50_000
 STANDARD_GROUP = ("kd", "crd", "semckd")
@@ -62,13 +61,15 @@ class Row:
 
     kind: alone, offline (of an `--online none` run), single (of train_student.py), student, ensemble, best or
     control; what: the method, or the ensemble's for student, ensemble and best; recipe: settings that are not
-    the defaults; variant: those that the line has to show; gathered: last and best, where they are no means.
+    the defaults; label: the method's; variant: those settings that the line has to show; gathered: last and
+    best, where they are no means.
     """
 
     kind: str
     what: str | None
     name: str
     recipe: tuple[tuple[str, str], ...] = ()
+    label: str = ""
     samples: dict[tuple, Sample] = field(default_factory=dict)
     students: int = 1
     variant: str = ""
@@ -167,9 +168,9 @@ def _offline_lines(run: Run) -> Iterator[tuple[Row, tuple, Sample]]:
         if method is None:
             row = Row("alone", None, "student alone", recipe)
         elif run.script == "train_student":
-            row = Row("single", method, f"{label(method)} (train_student.py)", recipe)
+            row = Row("single", method, f"{student.label} (train_student.py)", recipe, label=student.label)
         else:
-            row = Row("offline", method, _name(run, student, label(method)), recipe)
+            row = Row("offline", method, _name(run, student, student.label), recipe, label=student.label)
         yield row, (run.seed, student.name), _sample(run, student.last, student.best)
 
 
@@ -177,12 +178,12 @@ def _online_lines(run: Run) -> Iterator[tuple[Row, tuple, Sample]]:
     methods = [student.method or "" for student in run.students]
     what = str(run.online)
     if sorted(methods) != sorted(STANDARD_GROUP):
-        what += f" ({', '.join(label(student.name) for student in run.students)})"
+        what += f" ({', '.join(student.title for student in run.students)})"
     if start := run.settings.get("online_start"):
         what += f" from epoch {start}"
     recipe, count = recipe_of(run, methods), len(run.students)
     for student in run.students:
-        row = Row("student", what, f"{what}: {_name(run, student, label(student.name))} student", recipe)
+        row = Row("student", what, f"{what}: {_name(run, student, student.title)} student", recipe)
         yield row, (run.seed,), _sample(run, student.last, student.best)
     if run.ensemble:
         row = Row("ensemble", what, f"{what}: ensemble", recipe)

@@ -10,7 +10,8 @@ from helper.errors import UserError, one_line
 from helper.results import read_json
 
 RESULTS, ARGS = "results.json", "args.json"
-TRAINING_SCRIPTS = ("train_teacher", "train_student", "train_modreduce")
+# what results.json of version 0.1 did not say
+OLD_LABELS = {"kd": "KD", "fitnet": "FitNet", "rkd": "RKD", "crd": "CRD", "semckd": "SemCKD"}
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,15 @@ class Score:
     name: str
     model: str | None
     method: str | None
+    label: str
     last: float
     best: float
+
+    @property
+    def title(self) -> str:
+        """The student's name with its method's label: 'kd_2' becomes 'KD 2'."""
+        method, _, number = self.name.partition("_")
+        return f"{self.label} {number}".strip() if method == self.method else self.name
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,10 @@ def _run(path: Path, content: dict[str, Any], settings: Mapping[str, Any]) -> Ru
 
 def _score(name: str, model: str | None, method: str | None, source: Mapping[str, Any]) -> Score:
     method = "fitnet" if method == "hint" else method
-    return Score(name, model, method, _percent(source["test_acc_last"]), _percent(source["test_acc_best"]))
+    label = str(source.get("label") or OLD_LABELS.get(str(method)) or method or name)
+    return Score(
+        name, model, method, label, _percent(source["test_acc_last"]), _percent(source["test_acc_best"])
+    )
 
 
 def _percent(value: Any) -> float:

@@ -8,7 +8,6 @@ from reporting.published import Experiment
 from reporting.rows import ONLINE_FLAGS, OWNERS, STANDARD_GROUP, Key, Row, key_of, lines_of
 from reporting.runs import Run
 
-METHODS = ("kd", "fitnet", "rkd", "crd", "semckd")
 ORDER = ("alone", "offline", "single", "control", "student", "ensemble", "best")
 
 
@@ -35,6 +34,11 @@ class Group:
     def method(self, what: str) -> Row | None:
         """The row of a single offline method: of an `--online none` run, else of train_student.py."""
         return self.pick("offline", what) or self.pick("single", what)
+
+    def methods(self) -> dict[str, str]:
+        """The single offline methods of the table and their labels, those of the published groups first."""
+        found = {str(row.what): row.label for row in self.rows if row.kind in ("offline", "single")}
+        return {name: found[name] for name in sorted(found, key=method_order) if self.method(name)}
 
     def onlines(self) -> list[str]:
         """The online methods of which there are runs, the paper's own first."""
@@ -104,8 +108,12 @@ def _common_settings(rows: Sequence[Row]) -> set[tuple[str, str]]:
 def _place(row: Row) -> tuple:
     if row.kind in ("best", "student", "ensemble"):
         return 1, row.what != "wavg", row.what, row.variant, ORDER.index(row.kind)
-    order = METHODS.index(row.what) if row.what in METHODS else len(METHODS)
-    return 0, ORDER.index(row.kind), order, row.variant
+    return 0, ORDER.index(row.kind), method_order(row.what or ""), row.variant
+
+
+def method_order(name: str) -> tuple:
+    """Sorts methods: those of the published groups, then the others by name."""
+    return (STANDARD_GROUP.index(name), "") if name in STANDARD_GROUP else (len(STANDARD_GROUP), name)
 
 
 def published_for(experiment: Experiment | None, row: Row) -> float | None:
@@ -124,12 +132,9 @@ def control_row(group: Group) -> Row | None:
 
     With more than N runs it is the mean over all choices of N of them; with fewer the row is a gap.
     """
-    best_of = [row for row in group.rows if row.kind == "best"]
-    singles = [row for what in METHODS if (row := group.method(what))]
-    if not singles:
+    best, count = best_method(group), best_count(group)
+    if best is None:
         return None
-    count = best_of[0].students if best_of else len(STANDARD_GROUP)
-    best = max(singles, key=lambda row: row.mean("best") or 0.0)
     control = Row("control", best.what, f"control: best of {count} runs of {best.name}")
     if len(best.samples) < count:
         control.note = f"{len(best.samples)} of {count} runs"
@@ -137,6 +142,17 @@ def control_row(group: Group) -> Row | None:
     control.samples = dict(best.samples)
     control.gathered = tuple(best_of_n(best.values(which), count) for which in ("last", "best"))
     return control
+
+
+def best_method(group: Group) -> Row | None:
+    """The row of the single offline method with the highest best epoch, whichever methods were run."""
+    rows = [row for what in group.methods() if (row := group.method(what))]
+    return max(rows, key=lambda row: row.mean("best") or 0.0, default=None)
+
+
+def best_count(group: Group) -> int:
+    """How many students the table's 'best of N' chooses from."""
+    return next((row.students for row in group.rows if row.kind == "best"), len(STANDARD_GROUP))
 
 
 def best_of_n(values: Sequence[float], count: int) -> float:

@@ -16,7 +16,8 @@ class Runs:
         self.folder, self.count = folder, 0
 
     def add(self, students, seed=1, teacher=None, online=None, script="train_modreduce", name=None, **more):
-        """students: {(name, method): last}; the best epoch is 0.5 above the last."""
+        """students: {(name, method): last}, best epoch 0.5 above; labels: those that the methods have."""
+        labels = more.pop("labels", {})
         self.count += 1
         folder = self.folder / script / (name or f"run_{self.count}")
         folder.mkdir(parents=True)
@@ -35,6 +36,7 @@ class Runs:
                     "name": own,
                     "model": more.get("model", "resnet8x4"),
                     "distill": method,
+                    "label": labels.get(method),
                     "test_acc_last": last,
                     "test_acc_best": last + 0.5,
                 }

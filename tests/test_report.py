@@ -68,6 +68,40 @@ def test_mean_deviation_difference_best_of_three_and_control(runs):
     )
 
 
+def test_a_method_that_the_code_does_not_name_counts_in_verdict_control_and_gaps(runs):
+    for seed in (1, 2, 3):
+        runs.group(74.0, 74.5, 75.0, seed)
+        runs.group(75.0, 75.5, 76.0, seed, online="wavg")
+        runs.add({("mine", "mine"): 89.5}, seed, "resnet32x4", labels={"mine": "My Own"})
+    (group,) = runs.groups()
+    assert report_fifteen.verdicts([group])[:2] == [
+        "above the best single method: no",
+        "above the control: no",
+    ]
+    control = report_fifteen.find(group, CONTROL)
+    assert control.name == "control: best of 3 runs of My Own" and control.mean("best") == 90
+    assert report_fifteen.methods_of([group]) == {
+        "kd": "KD",
+        "crd": "CRD",
+        "semckd": "SemCKD",
+        "mine": "My Own",
+    }
+    assert "My Own" in [block.name for block in report_fifteen.measures([group])]
+    runs.alone(72.0)
+    (group,) = [group for group in runs.groups() if group.key.teacher]
+    assert "mine" in [c.method for c in report_fifteen.comparisons([group], "wavg")]
+
+
+def test_the_gap_of_a_control_is_filled_by_its_own_method(runs):
+    runs.group(74.0, 74.5, 75.0)
+    runs.add({("mine", "mine"): 89.5}, 2, "resnet32x4")
+    commands = [gap.command for gap in report_fifteen.gaps(runs.groups()) if gap.kind == "control"]
+    assert [command.partition(".sh ")[2] for command in commands] == [
+        "--distill mine --seed 1 --trial 1",
+        "--distill mine --seed 3 --trial 3",
+    ]
+
+
 def test_best_of_n_is_the_mean_over_all_choices():
     assert report_table.best_of_n([1, 5, 3], 3) == 5
     assert report_table.best_of_n([1, 2, 3, 4], 3) == pytest.approx((3 + 4 + 4 + 4) / 4)
