@@ -127,22 +127,6 @@ def test_the_schedule_is_drawn_as_steps_of_the_formula():
     assert len(set(values.round(12))) == 24 and len(edges) == 241
 
 
-def test_metrics_are_read_as_numbers(tmp_path):
-    path = tmp_path / "metrics.csv"
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([["epoch", "student", "test_acc", "val_acc"], [1, "kd", 12.5, ""]])
-    assert plots.read_metrics(path) == [{"epoch": 1, "student": "kd", "test_acc": 12.5, "val_acc": None}]
-    path.write_text("epoch,student,test_acc\n1,kd,many\n")
-    with pytest.raises(UserError, match="damaged"):
-        plots.read_metrics(path)
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"no metrics\.csv"):
-        plots.read_metrics(path)
-    with pytest.raises(UserError, match="cannot read"):
-        plots.read_metrics(tmp_path / "none.csv")
-
-
 def test_curves_of_several_runs_are_told_apart(tmp_path):
     folders = []
     for name in ("S_a_T_b_none_trial_1", "S_a_T_b_wavg_trial_1"):
