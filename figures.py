@@ -24,6 +24,7 @@ from modreduce.schedule import online_weight
 from reporting import curves
 from reporting import network_plots as figures
 from reporting import style as plot_style
+from reporting.run_plots import titles
 
 
 def parser() -> Parser:
@@ -90,7 +91,7 @@ def chosen_images(args: argparse.Namespace, dataset: DataSet) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(places)[:count])
 
 
-def look_at_networks(args: argparse.Namespace) -> list[figures.Seen]:
+def look_at_networks(args: argparse.Namespace) -> list[figures.NetworkOutputs]:
     """What teacher and students say of the chosen test images."""
     device = resolve_device(args.device)
     dataset = load_dataset(args.dataset, args.data_folder)
@@ -99,9 +100,10 @@ def look_at_networks(args: argparse.Namespace) -> list[figures.Seen]:
     seen = []
     for place, path in enumerate([args.path_t, *args.path_s]):
         network, arch, _ = load_network(path, dataset.num_classes, args.model_t if place == 0 else None)
-        stem = plot_style.label(path.stem.removesuffix("_last").removesuffix("_best"))
+        stem = path.stem.removesuffix("_last").removesuffix("_best")
+        stem = titles([stem], curves.results_of(path.parent))[stem]
         name = f"teacher {arch}" if place == 0 else f"{arch}, {stem}"
-        seen.append(figures.look(network.to(device), name, loader))
+        seen.append(figures.network_outputs(network.to(device), name, loader))
     return seen
 
 

@@ -100,7 +100,7 @@ def is_done(job: Job, settings: Settings) -> bool:
 def speed_of(jobs: Sequence[Job], settings: Settings) -> float | None:
     """Work per second of the finished runs among the jobs."""
     runs = known_runs(settings.save_folder)
-    pairs = [(job.work, run.seconds) for job in jobs if (run := finished_run(job, runs, settings))]
+    pairs = [(job.work, run.results.seconds) for job in jobs if (run := finished_run(job, runs, settings))]
     seconds = sum(second for _, second in pairs)
     return sum(work for work, _ in pairs) / seconds if seconds else None
 

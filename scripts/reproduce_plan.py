@@ -12,10 +12,9 @@ from engine.optimizer import add_training_arguments
 from engine.run_folder import add_run_arguments
 from helper.arguments import Parser
 from helper.errors import UserError
-from helper.recipe import RECIPE
+from helper.recipe import BATCH_SIZE
 from models.checkpoint import teacher_copy_path
-from reporting.published import by_number
-from reporting.rows import STANDARD_GROUP, key_of, recipe_of
+from reporting.published import STANDARD_GROUP, by_number
 from reporting.runs import Run
 
 # GFLOP per step of train_modreduce.py at batch 64, by experiment, and millions of multiplications of a
@@ -175,10 +174,13 @@ def finished_run(job: Job, runs: Iterable[Run], settings: Settings) -> Run | Non
 
 
 def _is_same(job: Job, run: Run, settings: Settings) -> bool:
-    asked = (job.script, settings.dataset, settings.epochs, job.seed, job.teacher, job.model, job.online)
-    if asked != (run.script, run.dataset, run.epochs, run.seed, run.teacher, run.model, run.online):
+    results, table = run.results, run.table
+    asked = (job.script, settings.dataset, settings.epochs, job.seed)
+    if asked != (results.script, results.dataset, results.epochs, results.seed):
         return False
-    methods = [student.method or "" for student in run.students]
+    if (job.teacher or "", job.model, job.online or "") != (table["teacher"], run.student, run.online):
+        return False
+    methods = [student.method or "" for student in results.students]
     if job.script == "train_modreduce" and tuple(methods) != STANDARD_GROUP:
         return False
     if run.settings.get("online_start") and "online_start" not in settings.extra:
@@ -189,9 +191,9 @@ def _is_same(job: Job, run: Run, settings: Settings) -> bool:
     told = {name: words for name, words in extra.items() if name not in FREE_FLAGS and words != ("auto",)}
     if any(not _agrees(run.settings.get(name), words) for name, words in told.items()):
         return False
-    published = key_of(run)._replace(dataset="cifar100", epochs=240).as_published
+    published = (table["train_size"], table["val_split"], table["batch_size"]) == (0, 0.0, BATCH_SIZE)
     sizes = {"train_size", "val_split", "batch_size"}
-    changed = {name for name, _ in recipe_of(run, methods) if name in RECIPE or name == "learning_rate"}
+    changed = {name for name, _ in run.variant(methods)}
     return changed <= extra.keys() and (published or bool(sizes & extra.keys()))
 
 
