@@ -91,14 +91,14 @@ class Run:
         return trained if tested == trained else f"{trained}, tested in {tested}"
 
     def variant(self, methods: Iterable[str], place: int | None = None) -> tuple[tuple[str, str], ...]:
-        """The changed settings that say something about these methods, each as (name, text).
+        """The changed settings that say something about these methods and ensembles, each as (name, text).
 
         place: the student's, where a setting has one value per student.
         """
-        found, concerned = {}, {*methods, self.online}
+        found, concerned = {}, set(methods)
         for name, value in self.changed.items():
-            owners = self.owners.get(name)
-            if name in COLUMNS or (owners and concerned.isdisjoint(owners)) or self._is_recipe(name, value):
+            foreign = name in self.owners and concerned.isdisjoint(self.owners[name])
+            if name in COLUMNS or foreign or self._is_recipe(name, value):
                 continue
             if name in ("beta", "multiplier") and isinstance(value, list) and place is not None:
                 value = value[place] if len(value) > 1 else value[0]
@@ -171,7 +171,7 @@ def asked_of(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     if "recipe" in settings:
         flat = {name: value for part in settings.values() for name, value in part.items()}
         return flat, dict(content["changed"]), dict(content.get("owners", {}))
-    owners = {name: names for names, flags in OLD_DEFAULTS.items() for name in flags}
+    owners = {name: names for names, flags in OLD_DEFAULTS.items() if names for name in flags}
     defaults = {name: default for flags in OLD_DEFAULTS.values() for name, default in flags.items()}
     changed = {
         name: settings[name]
@@ -194,7 +194,6 @@ def frame(runs: Iterable[Run]) -> pd.DataFrame:
 
 def _rows(run: Run) -> Iterator[dict[str, Any]]:
     results = run.results
-    several = " + " in run.student
     methods = tuple(student.method or "" for student in results.students)
     online = run.online
     if online and sorted(methods) != sorted(STANDARD_GROUP):
@@ -211,24 +210,26 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
         "group_size": len(methods),
     }
     for place, student in enumerate(results.students):
-        method, network = student.method or "", f" {student.model}" if several else ""
-        row = shared | {"name": student.name, "label": student.label, "what": method, "methods": (method,)}
-        row |= {"last": student.test_acc_last, "best": student.test_acc_best}
+        method, network = student.method or "", f" {student.model}" if " + " in run.student else ""
         if online:
-            row |= {"kind": "student", "what": online, "row": f"{online}: {student.title}{network} student"}
-            row |= {"methods": (*methods, run.online), "changed": run.variant(methods)}
+            kind, row = "student", f"{online}: {student.title}{network} student"
         elif not method:
-            row |= {"kind": "alone", "row": "student alone", "changed": run.variant([], place)}
+            kind, row = "alone", "student alone"
+        elif results.script == "train_student":
+            kind, row = "single", f"{student.label} (train_student.py)"
         else:
-            single = results.script == "train_student"
-            row |= {"kind": "single" if single else "offline", "changed": run.variant([method], place)}
-            row["row"] = student.label + (" (train_student.py)" if single else network)
-        yield row
-    if results.ensemble:
-        score = {"last": results.ensemble.test_acc_last, "best": results.ensemble.test_acc_best}
-        row = (
-            shared
-            | score
-            | {"kind": ENSEMBLE, "what": online, "row": f"{online}: ensemble", "name": ENSEMBLE}
-        )
-        yield row | {"methods": (*methods, run.online), "changed": run.variant(methods), "label": online}
+            kind, row = "offline", f"{student.label}{network}"
+        concerned = (*methods, run.online) if online else (method,)
+        changed = run.variant(concerned, None if online else place)
+        yield shared | {
+            **{"kind": kind, "what": online or method, "row": row, "methods": concerned, "changed": changed},
+            **{"name": student.name, "label": student.label},
+            **{"last": student.test_acc_last, "best": student.test_acc_best},
+        }
+    if score := results.ensemble:
+        concerned = (*methods, run.online)
+        yield shared | {
+            **{"kind": ENSEMBLE, "what": online, "row": f"{online}: ensemble", "methods": concerned},
+            **{"changed": run.variant(concerned), "name": ENSEMBLE, "label": online},
+            **{"last": score.test_acc_last, "best": score.test_acc_best},
+        }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import pandas as pd
 
@@ -9,6 +10,7 @@ from helper.recipe import BATCH_SIZE, DATASET, EPOCHS
 from reporting.published import EXPERIMENTS, PUBLISHED_METHODS, STANDARD_GROUP, by_number
 from reporting.runs import TABLE
 
+Number = TypeVar("Number", float, pd.Series)
 ROW = ["kind", "what", "row", "changed", "precision"]
 KINDS = ("teacher", "alone", "offline", "single", "control", "student", "ensemble", "best")
 ONLINE = ("student", "ensemble", "best")
@@ -26,7 +28,7 @@ AVERAGES = {
     "group_size": ("group_size", "first"),
     "label": ("label", "first"),
     "methods": ("methods", "first"),
-}  # fmt: skip
+}
 
 
 def collect(frame: pd.DataFrame, warn: Callable[[str], None] = print) -> pd.DataFrame:
@@ -90,8 +92,8 @@ def _teachers(samples: pd.DataFrame) -> pd.DataFrame:
 def _experiments(rows: pd.DataFrame) -> pd.Series:
     """The number of the published experiment that a table repeats, 0 for any other."""
     numbers = {(e.teacher, e.student): e.number for e in EXPERIMENTS}
-    pairs = zip(rows.teacher, rows.student, as_published(rows), strict=True)
-    return pd.Series([numbers.get(tuple(pair), 0) if whole else 0 for *pair, whole in pairs], rows.index)
+    pairs = zip(rows.teacher, rows.student, strict=True)
+    return pd.Series([numbers.get(pair, 0) for pair in pairs], rows.index).where(as_published(rows), 0)
 
 
 def as_published(rows: pd.DataFrame) -> pd.Series:
@@ -191,9 +193,9 @@ def best_of_n(values: Sequence[float], count: int) -> float:
     return sum(value * math.comb(place, count - 1) for place, value in enumerate(ordered)) / choices
 
 
-def relative_improvement(ours: float, other: float, alone: float) -> float:
-    """(ours - other) / (other - alone) in percent, the term of ARI (SemCKD paper); NaN instead of x / 0."""
-    return 100 * (ours - other) / (other - alone) if other != alone else math.nan
+def relative_improvement(ours: Number, other: Number, alone: Number) -> Number:
+    """(ours - other) / (other - alone) in percent, the term of ARI (SemCKD paper)."""
+    return 100 * (ours - other) / (other - alone)
 
 
 def onlines(rows: pd.DataFrame) -> list[str]:
@@ -208,22 +210,15 @@ def comparisons(rows: pd.DataFrame, online: str) -> pd.DataFrame:
     not_above (those whose method is not above the student alone, where the ratio says little), published (NaN
     unless all tables have it).
     """
-    picked = chosen(rows)
-    of = {kind: picked[picked.kind == kind].set_index("table").best_mean for kind in ("alone",)}
-    ours = picked[(picked.kind == "best") & (picked.what == online)].set_index("table").best_mean
-    methods = (
-        single_methods(rows)
-        .join(ours.rename("ours"), on="table")
-        .join(of["alone"].rename("alone"), on="table")
-    )
+    picked, methods = chosen(rows).set_index("table"), single_methods(rows)
+    methods["ours"] = methods.table.map(picked.best_mean[(picked.kind == "best") & (picked.what == online)])
+    methods["alone"] = methods.table.map(picked.best_mean[picked.kind == "alone"])
     methods = methods.dropna(subset=["ours", "alone"])
-    improvement = zip(methods.ours, methods.best_mean, methods.alone, strict=True)
-    methods["ari"] = [relative_improvement(*values) for values in improvement]
-    methods["published_ari"] = [
-        _published_ari(row.experiment, row.what) if online == "wavg" else math.nan
-        for row in methods.itertuples()
-    ]
     methods["not_above"] = methods.best_mean <= methods.alone
+    improvement = relative_improvement(methods.ours, methods.best_mean, methods.alone)
+    methods["ari"] = improvement.where(methods.best_mean != methods.alone)
+    experiments = methods.experiment if online == "wavg" else 0 * methods.experiment
+    methods["published_ari"] = [_published_ari(*pair) for pair in zip(experiments, methods.what, strict=True)]
     found = methods.groupby("what").agg(
         label=("label", "first"), ari=("ari", "mean"), tables=("ari", "count"),
         not_above=("not_above", "sum"),
