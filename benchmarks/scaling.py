@@ -34,7 +34,7 @@ from helper.errors import UserError, run_script
 from helper.results import read_json
 from helper.timing import alternate, medians, peak_memory
 from reporting.published import EXPERIMENTS
-from reporting.style import BLUE, GREEN, INK, VERMILION, axes, check_suffix, figure, key, paler, save
+from reporting.style import BLUE, GREEN, INK, VERMILION, axes, check_suffix, figure, legend_line, mixed, save
 
 IMAGES, PER_CLASS, FEATURES = 50_000, 500, 128
 SWEEPS = {
@@ -189,9 +189,9 @@ def draw(report: dict, path: Path) -> None:
         for panel in (time, memory):
             panel.set_ylim(0, 1.08 * panel.dataLim.ymax if panel.has_data() else 1)
             panel.set_xlim(left=0)
-    keys = [key(way, colour, style, marker) for way, (colour, marker, style) in LOOKS.items()]
-    keys.append(key("peak memory", GREEN, "-", "s"))
-    keys.append(key(f"paler: K = {FEW_NEGATIVES:,} instead of {NEGATIVES:,}", paler(INK)))
+    keys = [legend_line(way, colour, style, marker) for way, (colour, marker, style) in LOOKS.items()]
+    keys.append(legend_line("peak memory", GREEN, "-", "s"))
+    keys.append(legend_line(f"paler: K = {FEW_NEGATIVES:,} instead of {NEGATIVES:,}", mixed(INK)))
     place = {"loc": "outside lower center", "ncols": len(keys), "fontsize": 9, "frameon": False}
     sheet.legend(handles=keys, **place)
     heading = f"{report['device']}, {report['precision']}, batch {BATCH} unless said"
@@ -208,10 +208,10 @@ def draw_sweep(time: Axes, memory: Axes, points: list[dict], scale: float, pale:
     for way, (colour, marker, style) in LOOKS.items():
         if way in points[0]["medians"]:
             ms = [1000 * point["medians"][way] for point in points]
-            look = {"color": paler(colour, share), "linestyle": style, "marker": marker}
+            look = {"color": mixed(colour, share), "linestyle": style, "marker": marker}
             time.plot(values, ms, **look, markersize=5, linewidth=2)
     memories = [point["peak_memory_mib"] for point in points]
-    memory.plot(values, memories, color=paler(GREEN, share), marker="s", markersize=5, linewidth=2)
+    memory.plot(values, memories, color=mixed(GREEN, share), marker="s", markersize=5, linewidth=2)
 
 
 if __name__ == "__main__":
