@@ -131,6 +131,7 @@ class CRD(Distiller):
 
     label = "CRD"
     weights = LossWeights(1.0, 1.0, 0.8)
+    multiplier = 1.0
 
     def __init__(
         self,

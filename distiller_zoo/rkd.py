@@ -18,8 +18,8 @@ EPSILON = 1e-12
 class RKDLoss(nn.Module):
     """Smooth-L1 of the relative distances of pairs (times w_d) and of the cosines of triplets' angles (w_a).
 
-    Distances are divided by their mean over pairs of different images. W. Park, D. Kim, Y. Lu, M. Cho: "Relational
-    Knowledge Distillation", 2019, equations 4 to 9. https://arxiv.org/abs/1904.05068
+    Distances are divided by their mean over pairs of different images. W. Park, D. Kim, Y. Lu, M. Cho:
+    "Relational Knowledge Distillation", 2019, equations 4 to 9. https://arxiv.org/abs/1904.05068
 
         >>> import torch
         >>> f_t = torch.randn(8, 128, generator=torch.Generator().manual_seed(0))
@@ -60,6 +60,7 @@ class RKD(Distiller):
 
     label = "RKD"
     weights = LossWeights(1.0, 1.0, 1.0)
+    multiplier = 1.0
 
     def __init__(
         self,
