@@ -24,6 +24,7 @@ def add_run_flags(parser: Parser) -> None:
     """Data, recipe, run folder and device: what every training script asks."""
     for title, record in RECORDS.items():
         parser.add_flags(record, title, choices={"dataset": dataset_dict})
+    parser.add_names_of_others()
 
 
 def add_teacher_flags(parser: Parser, many_students: bool = False) -> None:

@@ -206,7 +206,7 @@ def outcome(root: Path) -> dict[str, Any]:
     left: dict[str, Any] = {"files": sorted(path.name for path in folder.iterdir())}
     for path in folder.glob("*_*.pth"):
         left[path.name] = path.read_bytes()
-    for name in ("last.pth", "previous.pth"):
+    for name in [name for name in ("last.pth", "previous.pth") if name in left["files"]]:
         state = read_checkpoint(folder / name)
         state.pop("settings")
         left[name] = digest(without_times(state))
