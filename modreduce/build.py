@@ -65,13 +65,18 @@ def plan_students(
                 model,
                 method,
                 weights,
-                kind.multiplier if multiplier is None else multiplier,
+                factor_of(kind, weights) if multiplier is None else multiplier,
                 normalise,
                 kind.network_name(model, teacher) if weights.beta else model,
                 kind.label,
             )
         )
     return plans
+
+
+def factor_of(kind: type[Distiller], weights: LossWeights) -> float:
+    """ModReduce's factor of a method's offline loss, or the one that makes it the plain published sum."""
+    return sum(weights) if kind.multiplier is None else kind.multiplier
 
 
 def as_list(value: Any) -> list:
