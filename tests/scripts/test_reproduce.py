@@ -1,4 +1,4 @@
-"""The reproduction of the tables: its commands, their order, what counts as finished, what a failure means."""
+"""The reproduction of the tables: its commands, their order, what is finished, and what a failure means."""
 
 import json
 import re
