@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dataset.base import DataSet
     from dataset.data import DataSettings
     from helper.device import Compute
-    from reporting.network_plots import Seen
+    from reporting.network_plots import NetworkOutputs
 
 DATA, COMPUTE = "dataset.data:DataSettings", "helper.device:Compute"
 OF_TRAINING = (
@@ -124,7 +124,7 @@ def look_at_networks(
     compute: "Compute",
     images: int | None,
     classes: str | None,
-) -> list["Seen"]:
+) -> list["NetworkOutputs"]:
     """What teacher and students say of the chosen test images, in float32, each with its own normalisation.
 
     paths: of the teacher's file and of the students'; prints what there is to say of a file.
@@ -134,8 +134,9 @@ def look_at_networks(
     from helper.device import prepare
     from models.checkpoint import read_network
     from modreduce.saved import remarks
+    from reporting import curves
     from reporting import network_plots as figures
-    from reporting import style as plot_style
+    from reporting.run_plots import titles
 
     device, _ = prepare(compute)
     files = [read_network(one, None if place else model_t) for place, one in enumerate(paths)]
@@ -148,9 +149,10 @@ def look_at_networks(
             print(f"note: {remark}")
         own = normalised_for(dataset, file.record)
         loader = eval_loader(own, dataset.test_images[places], dataset.test_labels[places], settings, device)
-        stem = plot_style.label(file.path.stem.removesuffix("_last").removesuffix("_best"))
+        stem = file.path.stem.removesuffix("_last").removesuffix("_best")
+        stem = titles([stem], curves.results_of(file.path.parent))[stem]
         name = f"{file.arch}, {stem}" if place else f"teacher {file.arch}"
-        seen.append(figures.look(file.network.to(device), name, loader))
+        seen.append(figures.network_outputs(file.network.to(device), name, loader))
     return seen
 
 

@@ -14,9 +14,6 @@ from pathlib import Path
 
 from helper.arguments import Parser
 from helper.errors import UserError, run_script
-from reporting import style as plot_style
-from reporting.curves import curves_figure
-from reporting.write import write_report
 
 DEFAULT_FOLDERS = ("save", "results")
 
@@ -38,11 +35,15 @@ def parser() -> Parser:
 
 def main() -> None:
     args = parser().parse_args()
+    # pandas and matplotlib take seconds to import: a wrong flag is told before
     if args.curves:
         if args.folders or args.into:
             raise UserError("--curves draws the runs that it names: leave FOLDER and --into out")
+        from reporting.curves import curves_figure
+        from reporting.style import save
+
         figure = curves_figure(args.curves, args.students)
-        print(plot_style.save(figure, args.out or Path("curves.png")))
+        print(save(figure, args.out or Path("curves.png")))
         return
     if args.students:
         raise UserError("--students chooses curves: give --curves RUN ... too")
@@ -52,6 +53,8 @@ def main() -> None:
             f"no folder {' or '.join(DEFAULT_FOLDERS)} here: name the folders with finished runs, or train "
             "first, for example with sh scripts/reproduce.sh --experiments 9"
         )
+    from reporting.write import write_report
+
     for path in write_report(folders, args.out or Path("save/report"), args.into):
         print(path)
 

@@ -6,6 +6,7 @@ other.
     python train_modreduce.py --path_t T.pth --model_s resnet20 vgg8 ShuffleV2 --online pcl
     python train_modreduce.py --path_t T.pth --model_s resnet20 --online wavg --online_start 220   # late
     python train_modreduce.py --path_t T.pth --model_s resnet20 --online none   # three baselines in a pass
+    python train_modreduce.py --path_t none --model_s resnet20 resnet20 vgg8 --online dml   # peers alone
 
 The run's folder is save/train_modreduce/<name>; the same command with --resume goes on where it was stopped.
 """
@@ -22,6 +23,8 @@ from modreduce.flags import (
     add_teacher_flags,
     check_known,
 )
+
+NO_TEACHER = "none"
 
 
 def parser() -> Parser:
@@ -66,13 +69,20 @@ def main() -> None:
     from modreduce.build import check_ensemble, plan_students
     from modreduce.launch import launch
 
-    check_ensemble(args.online, len(args.distill))
+    alone = str(args.path_t) == NO_TEACHER
+    if alone and args.distill != flags.get_default("distill"):
+        raise UserError("--distill needs a teacher: give --path_t one, or leave --distill out")
+    methods = [] if alone else args.distill
+    check_ensemble(args.online, len(methods) or len(args.model_s))
+    if alone:
+        args.path_t = None
 
     def names(teacher: str) -> list[str]:
         different = list(dict.fromkeys(args.model_s))
         start = f"_from{args.online_start}" if args.online_start else ""
-        rest = f"T_{teacher}_{args.dataset}_{'_'.join(args.distill)}_{args.online}{start}_trial_{args.trial}"
-        models = args.model_s if len(different) > 1 else different
+        what = "_".join([*methods, args.online])
+        rest = f"T_{teacher or NO_TEACHER}_{args.dataset}_{what}{start}_trial_{args.trial}"
+        models = args.model_s if len(different) > 1 or alone else different
         return [f"S_{'_'.join(each)}_{rest}" for each in (models, different)]
 
     launch(
@@ -80,7 +90,7 @@ def main() -> None:
         flags,
         vars(args),
         names,
-        lambda teacher: plan_students(args.distill, args.model_s, teacher, vars(args)),
+        lambda teacher: plan_students(methods, args.model_s, teacher, vars(args)),
         args.online,
     )
 

@@ -15,6 +15,7 @@ import functools
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from helper.errors import UserError, run_script
 from helper.results import read_json
 from helper.timing import alternate, medians, peak_memory
 from reporting.published import EXPERIMENTS
-from reporting.style import BLUE, GREEN, INK, VERMILION, axes, check_suffix, figure, key, paler, save
+from reporting.style import BLUE, GREEN, INK, VERMILION, axes, check_suffix, figure, legend_line, mixed, save
 
 IMAGES, PER_CLASS, FEATURES = 50_000, 500, 128
 SWEEPS = {
@@ -73,9 +74,10 @@ def main() -> None:
     args = parser().parse_args()
     if args.repeats < 1:
         raise UserError(f"--repeats {args.repeats} is not a whole number from 1")
+    compute = Compute(**options_of(Compute, vars(args)))
     if args.point:
         sweep, value = args.point
-        print(json.dumps(measure_point(sweep, int(value), args)))
+        print(json.dumps(measure_point(sweep, int(value), args.experiment, args.repeats, compute)))
         return
     if not (args.out or args.json):
         raise UserError("nothing to write: give --out FIGURE, --json FILE or both")
@@ -83,7 +85,11 @@ def main() -> None:
         raise UserError("--from_json measures nothing, so there is nothing to write: leave --json out")
     if args.out:
         check_suffix(args.out)
-    report = read_report(args.from_json) if args.from_json else measure_all(args)
+    report = (
+        read_report(args.from_json)
+        if args.from_json
+        else measure_all(args.sweeps, args.experiment, args.repeats, compute)
+    )
     if args.json:
         write_report(report, args.json)
     if args.out:
@@ -99,11 +105,11 @@ def read_report(path: Path) -> dict:
     return report
 
 
-def measure_all(args: argparse.Namespace) -> dict:
+def measure_all(sweeps: Sequence[str], experiment: int, repeats: int, compute: Compute) -> dict:
     """Every point of the chosen sweeps, and where they were measured; prints a line per point."""
-    device, precision = prepare(compute_of(args))
-    report = conditions(args.experiment, device, precision) | {"repeats": args.repeats, "sweeps": {}}
-    points = [(sweep, value) for sweep in args.sweeps for value in SWEEPS[sweep]]
+    device, precision = prepare(compute)
+    report = conditions(experiment, device, precision) | {"repeats": repeats, "sweeps": {}}
+    points = [(sweep, value) for sweep in sweeps for value in SWEEPS[sweep]]
     for sweep, value in tqdm(points, desc="points", unit="point", disable=None):
         call = [sys.executable, __file__, *sys.argv[1:], "--point", sweep, str(value)]
         done = subprocess.run(call, stdout=subprocess.PIPE, text=True)
@@ -116,28 +122,22 @@ def measure_all(args: argparse.Namespace) -> dict:
     return report
 
 
-def compute_of(args: argparse.Namespace) -> Compute:
-    """Where and how it is measured."""
-    return Compute(**options_of(Compute, vars(args)))
-
-
-def measure_point(sweep: str, value: int, args: argparse.Namespace) -> dict:
+def measure_point(sweep: str, value: int, number: int, repeats: int, compute: Compute) -> dict:
     """Seconds and peak memory (MiB) of one point; the memory is that of what the project does."""
-    compute = compute_of(args)
     device, precision = prepare(compute)
     torch.manual_seed(0)
     if sweep in ("students", "batch"):
         methods = islice(cycle(METHODS), value if sweep == "students" else len(METHODS))
         batch_size = value if sweep == "batch" else BATCH
-        experiment = EXPERIMENTS[args.experiment - 1]
+        experiment = EXPERIMENTS[number - 1]
         ours = Ours(experiment, synthetic_data(IMAGES), device, compute, list(methods), batch_size)
-        seconds = alternate({CHOSEN: ours.step}, device, args.repeats)
+        seconds = alternate({CHOSEN: ours.step}, device, repeats)
         memory = peak_memory(device)
     else:
         calls = contrast_calls(sweep, value, device, precision == "bf16")
-        seconds = alternate({CHOSEN: calls.pop(CHOSEN)}, device, args.repeats)
+        seconds = alternate({CHOSEN: calls.pop(CHOSEN)}, device, repeats)
         memory = peak_memory(device)
-        seconds |= alternate(calls, device, args.repeats, warm_up=1)
+        seconds |= alternate(calls, device, repeats, warm_up=1)
     return {"value": value, "seconds": seconds, "medians": medians(seconds), "peak_memory_mib": memory}
 
 
@@ -189,9 +189,9 @@ def draw(report: dict, path: Path) -> None:
         for panel in (time, memory):
             panel.set_ylim(0, 1.08 * panel.dataLim.ymax if panel.has_data() else 1)
             panel.set_xlim(left=0)
-    keys = [key(way, colour, style, marker) for way, (colour, marker, style) in LOOKS.items()]
-    keys.append(key("peak memory", GREEN, "-", "s"))
-    keys.append(key(f"paler: K = {FEW_NEGATIVES:,} instead of {NEGATIVES:,}", paler(INK)))
+    keys = [legend_line(way, colour, style, marker) for way, (colour, marker, style) in LOOKS.items()]
+    keys.append(legend_line("peak memory", GREEN, "-", "s"))
+    keys.append(legend_line(f"paler: K = {FEW_NEGATIVES:,} instead of {NEGATIVES:,}", mixed(INK)))
     place = {"loc": "outside lower center", "ncols": len(keys), "fontsize": 9, "frameon": False}
     sheet.legend(handles=keys, **place)
     heading = f"{report['device']}, {report['precision']}, batch {BATCH} unless said"
@@ -208,10 +208,10 @@ def draw_sweep(time: Axes, memory: Axes, points: list[dict], scale: float, pale:
     for way, (colour, marker, style) in LOOKS.items():
         if way in points[0]["medians"]:
             ms = [1000 * point["medians"][way] for point in points]
-            look = {"color": paler(colour, share), "linestyle": style, "marker": marker}
+            look = {"color": mixed(colour, share), "linestyle": style, "marker": marker}
             time.plot(values, ms, **look, markersize=5, linewidth=2)
     memories = [point["peak_memory_mib"] for point in points]
-    memory.plot(values, memories, color=paler(GREEN, share), marker="s", markersize=5, linewidth=2)
+    memory.plot(values, memories, color=mixed(GREEN, share), marker="s", markersize=5, linewidth=2)
 
 
 if __name__ == "__main__":

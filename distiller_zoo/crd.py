@@ -28,16 +28,19 @@ class CRDLoss(nn.Module):
 
     The student's embeddings are scored against the bank of the teacher's, the teacher's against the
     student's; after the loss the rows of the batch are updated. Z of each direction is set once, at the first
-    batch, to mean(exp(score/T)) * n_data. Tian, Krishnan, Isola: "Contrastive Representation Distillation",
-    2020.
+    batch, to mean(exp(score/T)) * n_data. Y. Tian, D. Krishnan, P. Isola: "Contrastive Representation
+    Distillation", 2020, equations 17 to 19. https://arxiv.org/abs/1910.10699
 
     s_dim, t_dim: sizes of the networks' embeddings; feat_dim: of the vectors in the banks; nce_k: negatives
     per image; nce_t: temperature; nce_m: momentum of the banks; seed: for what the banks start with;
     low_precision: products with the banks in bfloat16 (None: as the embeddings come). Raises UserError for a
     temperature whose exponentials overflow.
 
-        loss = CRDLoss(s_dim=64, t_dim=128, n_data=500, nce_k=100)
-        value = loss(f_s, f_t, indices, contrast_idx)
+        >>> f_s, f_t, indices = torch.randn(8, 64), torch.randn(8, 128), torch.arange(8)
+        >>> contrast_idx = torch.cat([indices[:, None], torch.randint(8, 500, (8, 100))], dim=1)
+        >>> loss = CRDLoss(s_dim=64, t_dim=128, n_data=500, nce_k=100)
+        >>> bool(loss(f_s, f_t, indices, contrast_idx) > 0)
+        True
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class CRD(Distiller):
 
     label = "CRD"
     weights = LossWeights(1.0, 1.0, 0.8)
+    multiplier = 1.0
 
     def __init__(
         self,

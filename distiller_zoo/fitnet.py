@@ -15,7 +15,12 @@ from helper.errors import UserError
 class HintLoss(nn.Module):
     """Mean squared error between two maps of the same shape.
 
-    Romero et al.: "FitNets: Hints for Thin Deep Nets", 2015, equation 3.
+    A. Romero et al.: "FitNets: Hints for Thin Deep Nets", 2015, equation 3. https://arxiv.org/abs/1412.6550
+
+        >>> import torch
+        >>> f_s, f_t = torch.zeros(2, 8, 4, 4), torch.full((2, 8, 4, 4), 0.5)
+        >>> HintLoss()(f_s, f_t).item()
+        0.25
     """
 
     def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:

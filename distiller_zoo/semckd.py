@@ -16,12 +16,20 @@ SMALLEST_BATCH = 4
 class SemCKDLoss(nn.Module):
     """Attention-weighted mean squared errors, divided by the batch and the number of student layers.
 
-    Chen et al.: "Cross-Layer Distillation with Semantic Calibration", 2021, equations 6 to 8.
+    D. Chen et al.: "Cross-Layer Distillation with Semantic Calibration", 2021, equations 6 to 8.
+    https://arxiv.org/abs/2012.03236
+
+        >>> import torch
+        >>> f_s, f_t = torch.zeros(4, 8, 2, 2), torch.ones(4, 8, 2, 2)
+        >>> attention = torch.tensor([0.25, 0.75]).expand(4, 1, 2)
+        >>> SemCKDLoss()([[f_s, f_s]], [[f_t, 2 * f_t]], attention).item()  # 0.25 * 1 + 0.75 * 4
+        3.25
     """
 
     def forward(self, values: list[list[Tensor]], targets: list[list[Tensor]], attention: Tensor) -> Tensor:
-        """values, targets: per student and teacher layer (B, C, H, W); attention: (B, S, T). Returns a
-        scalar.
+        """Scalar loss of values against targets, per student and teacher layer (B, C, H, W).
+
+        attention: (B, S, T), what each of T teacher layers counts for each of S student layers.
         """
         with full_precision(attention.device.type):
             errors = torch.stack(

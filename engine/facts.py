@@ -35,6 +35,7 @@ def facts_of(data: Data, settings: Settings, kept: Mapping[str, Any]) -> Network
         epochs=settings.recipe.epochs,
         data_sha256=kept["resolved"]["data_sha256"],
         settings_sha256=hashlib.sha256(json.dumps(identity(kept), sort_keys=True).encode()).hexdigest(),
+        changed=settings.changed(),
         precision=kept["resolved"]["eval_precision"],
         version=PROJECT_VERSION,
     )

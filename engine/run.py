@@ -15,7 +15,7 @@ from engine.facts import facts_of
 from engine.optimizer import Recipe, decayed_rate
 from engine.progress import Progress
 from engine.run_folder import RunFolder
-from engine.settings import Settings, differences, identity
+from engine.settings import Settings, differences
 from engine.task import Task
 from engine.trainer import Loaders, Trainer
 from helper.device import device_name
@@ -57,7 +57,7 @@ def train(
     before = None
     if state is not None or run.finished:
         before = state["settings"] if state is not None else run.settings_of_finished()
-    differing = {} if before is None else differences(identity(before), identity(kept), settings.defaults)
+    differing = {} if before is None else differences(before, kept, settings.defaults)
     longer = differing.pop("epochs", None) if state is not None else None
     refuse_differences(run, differing)
     if run.finished and longer is None:

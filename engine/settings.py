@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.data import DataSettings
+from engine.former import is_former, without_defaults
 from engine.optimizer import Recipe
 from engine.run_folder import Place
 from helper.arguments import options_of
@@ -14,8 +15,6 @@ from helper.device import Compute
 RECORDS = {"data": DataSettings, "recipe": Recipe, "compute": Compute, "place": Place}
 # what may differ at a resume beside how and where a run computes: what stands there is told by its hash
 FOUND_ELSEWHERE = ("data_folder", "path_t", "eval_batch_size")
-# of version 0.1; the defaults are now those that a method was published with
-FORMER_DEFAULTS = {"gamma": 1.0, "alpha": 1.0, "kd_T": 4.0}
 PRECISIONS = ("precision", "eval_precision")
 
 
@@ -67,9 +66,8 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Where and how it computes may differ, but for the precision that was used.
     """
-    if "recipe" not in settings:  # before version 0.2 a run kept its flags side by side
-        found = dict(settings) | {"eval_precision": settings.get("precision")}
-        found |= {name: None for name, value in FORMER_DEFAULTS.items() if found.get(name) == value}
+    if is_former(settings):
+        found = without_defaults(settings) | {"eval_precision": settings.get("precision")}
     else:
         found = {**settings["data"], **settings["recipe"], **settings["options"], **settings["resolved"]}
     compute, place = ({field.name for field in fields(kind)} for kind in (Compute, Place))
@@ -80,13 +78,15 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
-    """What differs between two identities: name -> (then, now).
+    """What differs in the identity of two runs' settings: name -> (then, now).
 
     A flag that one of them did not know had its default.
     """
-    found = {}
-    for name in sorted(before.keys() | now.keys()):
-        then, current = (side.get(name, defaults.get(name)) for side in (before, now))
+    found, sides = {}, [identity(before), identity(now)]
+    if is_former(before):
+        sides[1] = without_defaults(sides[1])
+    for name in sorted(sides[0].keys() | sides[1].keys()):
+        then, current = (side.get(name, defaults.get(name)) for side in sides)
         if then != current:
             found[name] = (then, current)
     return found

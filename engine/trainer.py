@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dataset.loader import EvalLoader, TrainLoader
 from engine.evaluation import Scores, evaluate
+from engine.former import state_of_today
 from engine.meters import Meters
 from engine.optimizer import Recipe, load_optimizer, make_optimizer, set_learning_rates
 from engine.progress import Progress, brief, epoch_line
@@ -20,7 +21,7 @@ from engine.run_folder import RunFolder
 from engine.step import GraphedStep, Step
 from engine.task import PRETRAINING, TRAINING, Task
 from helper.errors import Diverged, Interrupted
-from helper.randomness import derive_seed
+from helper.randomness import derive_seed, random_states, set_random_states
 from helper.signals import StopSignals
 from models.record import NetworkRecord
 
@@ -77,6 +78,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where a checkpoint was made: all that training changes, and every random stream."""
+        state = state_of_today(state, self.task, self.loaders.train.batch_size)
         self.progress = Progress(**state["progress"])
         self._begin_stage(self.progress.stage)
         self.task.load_state_dict(state["task"])
@@ -93,11 +95,7 @@ class Trainer:
             "optimizer": self.step.optimizer.state_dict(),
             "progress": progress,
             "sums": self.meters.state(),
-            "random": {
-                "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state() if self.task.device.type == "cuda" else None,
-                "methods": [generator.get_state() for generator in self.task.generators()],
-            },
+            "random": random_states(self.task.device, self.task.generators()),
         }
 
     def fit(self) -> Progress:
@@ -160,12 +158,7 @@ class Trainer:
         online_weight = self.task.begin_epoch(epoch, self.recipe.epochs)
         rates = set_learning_rates(self.step.optimizer, self.recipe, epoch)
         if self._restored_random is not None and self.progress.step:
-            torch.set_rng_state(self._restored_random["cpu"])
-            if self._restored_random["cuda"] is not None:
-                torch.cuda.set_rng_state(self._restored_random["cuda"])
-            streams = [state for state in self._restored_random["methods"] if state is not None]
-            for generator, state in zip(self.task.generators(), streams, strict=True):
-                generator.set_state(state)
+            set_random_states(self._restored_random, self.task.generators())
         self._restored_random = None
         return online_weight, rates
 

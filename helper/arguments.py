@@ -15,6 +15,11 @@ from helper.signature import Parameter, parameters_of
 
 LARGEST_INT = 2**31 - 1
 LONGEST_TRIAL_NAME = 60
+# flags of this field's other projects that mean nothing here, and why
+NOT_NEEDED = {
+    "num_workers": "batches are made on the device",
+    "print_freq": "there is a line per epoch, and a bar within it",
+}
 # the published teachers' files carry their settings as one, which only holds values
 SETTINGS_OF_PUBLISHED_FILES = argparse.Namespace
 
@@ -74,6 +79,24 @@ def epoch_list(text: str) -> list[int]:
     if any(epoch < 1 for epoch in epochs) or epochs != sorted(set(epochs)):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of growing epochs from 1, like 150,180,210")
     return epochs
+
+
+HIDDEN = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+
+
+class _GpuId(argparse.Action):
+    """--gpu_id: the device, unless --device says it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: int, *_: Any):
+        if namespace.device == parser.get_default("device"):
+            namespace.device = f"cuda:{value}"
+
+
+class _NotNeeded(argparse.Action):
+    """A flag that is answered, and otherwise ignored."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: str, *_: Any):
+        print(f"--{self.dest} is not needed: {NOT_NEEDED[self.dest]}", file=sys.stderr)
 
 
 class Parser(argparse.ArgumentParser):
@@ -145,6 +168,15 @@ class Parser(argparse.ArgumentParser):
             settings["help"] += f" (default {flag.default})"
         settings["help"] = settings["help"].replace("%", "%%")
         group.add_argument(*settings.pop("names", (f"--{flag.name}",)), **settings)
+
+    def add_names_of_others(self) -> None:
+        """Take the flags that commands of the field's other projects have, unseen in the help.
+
+        --gpu_id N is --device cuda:N where there is no --device; the others are said to be unneeded.
+        """
+        self.add_argument("--gpu_id", type=non_negative_int, action=_GpuId, **HIDDEN)
+        for name in NOT_NEEDED:
+            self.add_argument(f"--{name}", action=_NotNeeded, **HIDDEN)
 
     def defaults(self, names: Iterable[str]) -> dict[str, Any]:
         """The defaults of the flags of these names."""

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +39,8 @@ def prepare(compute: Compute) -> tuple[torch.device, str]:
     device = resolve_device(compute.device)
     if compute.cuda_graph and device.type != "cuda":
         raise UserError("--cuda_graph needs --device cuda: leave it out on a CPU")
+    if compute.compile:
+        require_compiler(device)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if compute.deterministic:
@@ -46,6 +50,20 @@ def prepare(compute: Compute) -> tuple[torch.device, str]:
     elif device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     return device, resolve(compute.precision, device)
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise UserError if what torch.compile needs on the device is not installed."""
+    if device.type == "cuda":
+        flag, known = "CC", ("cc", "gcc", "clang")
+    else:
+        flag, known = "CXX", ("clang++",) if sys.platform == "darwin" else ("g++",)
+    known = (os.environ[flag],) if flag in os.environ else known
+    if not any(map(shutil.which, known)):
+        raise UserError(
+            f"--compile needs a compiler, and there is no {' or '.join(known)}: install one, name it in the "
+            f"environment's {flag}, or leave --compile out"
+        )
 
 
 def resolve_device(name: str) -> torch.device:

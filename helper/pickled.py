@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from helper.arguments import SETTINGS_OF_PUBLISHED_FILES
+
 HEADERS = 3  # pickles that stand before the content in the format before PyTorch 1.6
-PLAIN = ("argparse.Namespace", "_codecs.encode")
+SETTINGS = f"{SETTINGS_OF_PUBLISHED_FILES.__module__}.{SETTINGS_OF_PUBLISHED_FILES.__qualname__}"
+PLAIN = (SETTINGS, "_codecs.encode")
 PLAIN_NUMPY = "?bBhHiIlLqQefdFDU"  # numpy's codes of the types of which a checkpoint may have a single value
 PLAIN_MODULES = ("torch._utils", "torch", "torch.storage", "numpy.core.multiarray", "numpy._core.multiarray")
 DICTS = ("collections.defaultdict", "collections.Counter")

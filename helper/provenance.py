@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-PROJECT_VERSION = "0.1.0"
+PROJECT_VERSION = "0.2.0"  # also in pyproject.toml
 
 
 def versions() -> dict[str, str]:

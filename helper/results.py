@@ -40,8 +40,9 @@ METRICS = [
     "loss_online",
     "seconds",
 ]
-# how version 0.1, whose results have no labels, called its methods in tables; its two names for one of them
+# what version 0.1, whose results have no labels, called its methods in tables
 OLD_LABELS = {"kd": "KD", "fitnet": "FitNet", "rkd": "RKD", "crd": "CRD", "semckd": "SemCKD"}
+# two names of one method
 ALIASES = {"hint": "fitnet"}
 
 Record = TypeVar("Record")
@@ -116,15 +117,17 @@ class EnsembleScore:
     def __post_init__(self) -> None:
         for value in (self.test_acc_last, self.test_acc_best):
             _check_percent(value)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", tuple(self.weights))
 
 
 @dataclass(frozen=True)
 class Results:
     """What a finished run came to: the content of its results.json.
 
-    seconds: of the whole run; precision: 'fp32' or 'bf16', in which it was trained and evaluated;
-    data_sha256, teacher_sha256: of the data set's arrays and of the teacher's weights, which tell apart
-    what has one name.
+    seconds: of the whole run; precision: 'fp32' or 'bf16', in which its accuracies were measured;
+    data_sha256, teacher_sha256: of the data set's arrays and of the teacher's weights, which tell apart what
+    has one name.
     """
 
     script: str
@@ -221,8 +224,7 @@ def table(results: Results | Mapping[str, Any]) -> str:
 
 
 def metrics_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as the text of a metrics.csv: the columns METRICS, and before the last any further
-    loss_<term> of the rows.
+    """Rows as the text of a metrics.csv: the columns METRICS, and before the last any further loss_<term>.
 
     Numbers have DIGITS significant digits at most; what a row lacks is an empty cell.
     """

@@ -13,11 +13,11 @@ STOPPING = tuple(
 
 class StopSignals:
     """While it is entered, signals call `stop` with their number; a second one of its kind does what it did
-    before.
+    before, unless `every` one is to call `stop`.
     """
 
-    def __init__(self, stop: Callable[[int], None]):
-        self.stop = stop
+    def __init__(self, stop: Callable[[int], None], every: bool = False):
+        self.stop, self.every = stop, every
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
@@ -35,4 +35,5 @@ class StopSignals:
 
     def _handle(self, number: int, frame: object) -> None:
         self.stop(number)
-        signal.signal(number, self._before[number])
+        if not self.every:
+            signal.signal(number, self._before[number])

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-KINDS = {"accuracy": (int, float), "class_names": (list, tuple), "mean": (list, tuple), "std": (list, tuple)}
+ROW = (list, tuple)
+KINDS = {"accuracy": (int, float), "class_names": ROW, "mean": ROW, "std": ROW, "changed": dict}
 NUMBERS = ("num_classes", "epoch", "epochs", "image_size")
 
 
@@ -18,7 +19,7 @@ class NetworkRecord:
     of its run; accuracy: in percent on the test set, at `precision`; image_size: in pixels; mean, std: of
     each channel, with which its images are normalised, in units where white is 1; class_names: in the order
     of its logits; dataset: the data set's name, data_sha256: its hash; settings_sha256: of its run's
-    settings; version: of this project.
+    settings, changed: those that are not the defaults; version: of this project.
     """
 
     arch: str | None = None
@@ -34,6 +35,7 @@ class NetworkRecord:
     dataset: str | None = None
     data_sha256: str | None = None
     settings_sha256: str | None = None
+    changed: dict[str, Any] | None = None
     version: str | None = None
     precision: str | None = None
 

@@ -34,8 +34,15 @@ def plan_students(
     student's loss counts.
 
     Weights and multiplier are those that the method was published with, for this pair if the pair is known,
-    unless given; models, beta and multiplier may be given once for all, or once per student.
+    unless given; models, beta and multiplier may be given once for all, or once per student. Without methods
+    there is one plan per model, of a student that learns from labels (and from its peers) alone.
     """
+    if not methods:
+        names = student_names(["peer"] * len(models))
+        return [
+            StudentPlan(name, model, None, LossWeights(1.0, 0.0, 0.0), label="Peer")
+            for name, model in zip(names, models, strict=True)
+        ]
     count = len(methods)
     models = per_student("--model_s", models, count)
     betas = per_student("-b/--beta", as_list(options["beta"]), count)
@@ -58,13 +65,18 @@ def plan_students(
                 model,
                 method,
                 weights,
-                kind.multiplier if multiplier is None else multiplier,
+                factor_of(kind, weights) if multiplier is None else multiplier,
                 normalise,
                 kind.network_name(model, teacher) if weights.beta else model,
                 kind.label,
             )
         )
     return plans
+
+
+def factor_of(kind: type[Distiller], weights: LossWeights) -> float:
+    """ModReduce's factor of a method's offline loss, or the one that makes it the plain published sum."""
+    return sum(weights) if kind.multiplier is None else kind.multiplier
 
 
 def as_list(value: Any) -> list:

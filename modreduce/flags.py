@@ -24,12 +24,14 @@ def add_run_flags(parser: Parser) -> None:
     """Data, recipe, run folder and device: what every training script asks."""
     for title, record in RECORDS.items():
         parser.add_flags(record, title, choices={"dataset": dataset_dict})
+    parser.add_names_of_others()
 
 
 def add_teacher_flags(parser: Parser, many_students: bool = False) -> None:
     """The teacher and the weights of the losses; with many students beta may be one number per student."""
     group = parser.add_argument_group("distillation")
-    group.add_argument("--path_t", type=path, required=True, help="the teacher's checkpoint")
+    alone = "; none: one student per --model_s, and no teacher" if many_students else ""
+    group.add_argument("--path_t", type=path, required=True, help=f"the teacher's checkpoint{alone}")
     group.add_argument("--model_t", help="its network, where the checkpoint does not say")
     for short, name, what in (
         ("-r", "--gamma", "cross-entropy"),

@@ -1,24 +1,28 @@
 """Curves over epochs, of one run or of several."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from helper.errors import UserError
-from helper.results import read_json, read_metrics
+from helper.results import METRICS_FILE, RESULTS, Results, read_metrics
 from reporting import style
-from reporting.run_plots import ensemble_weights, schedule_figure, series, students_of
-from reporting.runs import RESULTS
+from reporting.run_plots import ensemble_weights, schedule_figure, series, students_of, titles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LONG_LABEL = 28
 
 
-def curves_figure(folders: Sequence[Path], chosen: Sequence[str] = ()) -> Any:
+def curves_figure(folders: Sequence[Path], chosen: Sequence[str] = ()) -> Figure:
     """Test accuracy against epochs of several runs in one picture; `chosen`: only these students' curves.
 
     Raises UserError when a folder has no metrics.csv or no run has such a student.
     """
-    runs = {folder: read_metrics(folder / "metrics.csv") for folder in folders}
+    runs = {folder: read_metrics(folder / METRICS_FILE) for folder in folders}
     names = list(dict.fromkeys(name for rows in runs.values() for name in students_of(rows)))
     if unknown := [name for name in chosen if name not in names]:
         raise UserError(
@@ -33,15 +37,15 @@ def curves_figure(folders: Sequence[Path], chosen: Sequence[str] = ()) -> Any:
         figure, f"Test accuracy\n{shared}" if shared else "Test accuracy", "Epoch", "Top-1 accuracy (%)"
     )
     every: list[int] = []
-    for run_name, rows in zip(short, runs.values(), strict=True):
+    for run_name, (folder, rows) in zip(short, runs.items(), strict=True):
+        called = titles(students_of(rows), results_of(folder))
         for name in students_of(rows):
             epochs, values = series(rows, name, "test_acc")
             if not epochs or (chosen and name not in chosen):
                 continue
             every += epochs
             colour = palette[name if len(runs) == 1 else run_name]
-            student = style.label(name)
-            text = student if len(runs) == 1 else f"{run_name}: {student}"
+            text = called[name] if len(runs) == 1 else f"{run_name}: {called[name]}"
             axes.plot(
                 epochs, values, color=colour, marker=shapes[name], markersize=4.5, linewidth=1.6,
                 markevery=max(1, len(epochs) // 8), linestyle="--" if name == "ensemble" else "-", label=text,
@@ -78,13 +82,18 @@ def _shared_words(names: Sequence[Sequence[str]]) -> int:
     return next((place for place, words in enumerate(columns) if len(set(words)) > 1), min(map(len, names)))
 
 
-def weights_figure(run: Path) -> Any:
-    """The ensemble's weights of a run over its epochs; None if its ensemble has none."""
+def results_of(run: Path) -> Results | None:
+    """The results of the run in this folder; None before its end."""
     path = run / RESULTS
-    return ensemble_weights(read_metrics(run / "metrics.csv"), read_json(path) if path.exists() else None)
+    return Results.read(path) if path.exists() else None
 
 
-def online_schedule_figure(weights: Sequence[float]) -> Any:
+def weights_figure(run: Path) -> Figure | None:
+    """The ensemble's weights of a run over its epochs; None if its ensemble has none."""
+    return ensemble_weights(read_metrics(run / METRICS_FILE), results_of(run))
+
+
+def online_schedule_figure(weights: Sequence[float]) -> Figure:
     """The online weight of each epoch of a run, from epoch 1."""
     title = f"Weight of the online loss\n{len(weights)} epochs"
     return schedule_figure(list(range(1, len(weights) + 1)), list(weights), title)

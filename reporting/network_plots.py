@@ -1,8 +1,10 @@
 """Figures worth a paper: what students take over from their teacher, seen in logits and features."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +14,10 @@ from torch import Tensor, nn
 from helper.batch import Batch
 from reporting import style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 LARGEST_MAP = 8
 CLASS_COLOURS = (
     *(style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE),
@@ -19,7 +25,7 @@ CLASS_COLOURS = (
 )
 
 
-class Seen(NamedTuple):
+class NetworkOutputs(NamedTuple):
     """What a network says of n images: its name, layers as (n, D) float32, logits (n, C), labels (n,)."""
 
     name: str
@@ -29,7 +35,7 @@ class Seen(NamedTuple):
 
 
 @torch.no_grad()
-def look(network: nn.Module, name: str, batches: Iterable[Batch]) -> Seen:
+def network_outputs(network: nn.Module, name: str, batches: Iterable[Batch]) -> NetworkOutputs:
     """Run a network over the batches; feature maps are averaged to at most 8 x 8 to fit into the memory."""
     network.eval()
     layers: dict[str, list[Tensor]] = {}
@@ -43,7 +49,7 @@ def look(network: nn.Module, name: str, batches: Iterable[Batch]) -> Seen:
         labels.append(batch.labels.cpu())
     joined = {layer: torch.cat(parts).numpy() for layer, parts in layers.items()}
     all_logits = torch.cat(logits).numpy()
-    return Seen(name, joined | {"logits": all_logits}, all_logits, torch.cat(labels).numpy())
+    return NetworkOutputs(name, joined | {"logits": all_logits}, all_logits, torch.cat(labels).numpy())
 
 
 def _flat(feature: Tensor) -> Tensor:
@@ -85,7 +91,7 @@ def _alignment(first: np.ndarray, second: np.ndarray) -> float:
     return float((first * second).sum() / sizes) if sizes else 0.0
 
 
-def correlation_figure(teacher: Seen, students: Sequence[Seen]) -> Any:
+def correlation_figure(teacher: NetworkOutputs, students: Sequence[NetworkOutputs]) -> Figure:
     """Student's minus teacher's class correlations, a panel per student, the mean size of it in the title.
 
     As in the CRD paper (Tian, Krishnan, Isola, "Contrastive Representation Distillation", 2020).
@@ -96,7 +102,7 @@ def correlation_figure(teacher: Seen, students: Sequence[Seen]) -> Any:
     figure, panels = _panels(len(students), 3.5, 4.1)
     for panel, student, difference in zip(panels, students, differences, strict=True):
         title = f"{student.name}\nmean absolute difference {np.abs(difference).mean():.3f}"
-        style.dress(panel, title, "Class", "Class")
+        style.set_style(panel, title, "Class", "Class")
         panel.grid(False)
         image = panel.imshow(difference, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     bar = figure.colorbar(image, ax=panels, shrink=0.75, pad=0.02)
@@ -105,7 +111,7 @@ def correlation_figure(teacher: Seen, students: Sequence[Seen]) -> Any:
     return figure
 
 
-def cka_figure(teacher: Seen, students: Sequence[Seen]) -> Any:
+def cka_figure(teacher: NetworkOutputs, students: Sequence[NetworkOutputs]) -> Figure:
     """Linear CKA of every layer of each student with every layer of the teacher."""
     theirs = {layer: _gram(values) for layer, values in teacher.layers.items()}
     figure, panels = _panels(len(students), 3.9, 4.0)
@@ -113,7 +119,7 @@ def cka_figure(teacher: Seen, students: Sequence[Seen]) -> Any:
         own = {layer: _gram(values) for layer, values in student.layers.items()}
         values = np.array([[_alignment(a, b) for b in theirs.values()] for a in own.values()])
         title = f"{student.name}\nlinear CKA of the logits {values[-1, -1]:.3f}"
-        style.dress(panel, title, f"Layers of the {teacher.name}", "Layers of the student")
+        style.set_style(panel, title, f"Layers of the {teacher.name}", "Layers of the student")
         panel.grid(False)
         image = panel.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
         panel.set_xticks(range(len(theirs)), list(theirs), rotation=40, ha="right", rotation_mode="anchor")
@@ -127,7 +133,7 @@ def cka_figure(teacher: Seen, students: Sequence[Seen]) -> Any:
     return figure
 
 
-def tsne_figure(networks: Sequence[Seen], seed: int) -> Any:
+def tsne_figure(networks: Sequence[NetworkOutputs], seed: int) -> Figure:
     """The embeddings of the networks in the plane, a panel each, a colour and a shape per class.
 
     van der Maaten and Hinton, "Visualizing Data using t-SNE", 2008.
@@ -136,16 +142,16 @@ def tsne_figure(networks: Sequence[Seen], seed: int) -> Any:
 
     figure, panels = _panels(len(networks), 3.4, 3.9)
     classes = sorted(set(networks[0].labels.tolist()))
-    for panel, seen in zip(panels, networks, strict=True):
-        points = seen.layers["embedding"]
+    for panel, network in zip(panels, networks, strict=True):
+        points = network.layers["embedding"]
         perplexity = min(30.0, max(1.0, (len(points) - 1) / 3))
         places = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(points)
-        style.dress(panel, seen.name, "", "")
+        style.set_style(panel, network.name, "", "")
         panel.grid(False)
         panel.set_xticks([])
         panel.set_yticks([])
         for place, number in enumerate(classes):
-            of_class = seen.labels == number
+            of_class = network.labels == number
             panel.plot(
                 places[of_class, 0], places[of_class, 1], style.MARKERS[place % len(style.MARKERS)],
                 color=CLASS_COLOURS[place % len(CLASS_COLOURS)], markersize=3.2, alpha=0.75,
@@ -155,7 +161,7 @@ def tsne_figure(networks: Sequence[Seen], seed: int) -> Any:
     return figure
 
 
-def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with that many equal panels, at most four in a row."""
     columns = min(count, 4)
     rows = math.ceil(count / columns)

@@ -1,42 +1,55 @@
 """The pictures of one run, drawn from its metrics.csv and results.json into its folder `plots`."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from helper.results import ENSEMBLE, Results
 from reporting import style
 
-Row = Mapping[str, Any]
-ENSEMBLE = "ensemble"
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_WIDE_BARS = 8
+MetricsRow = Mapping[str, Any]
 
 
-def number(value: Any) -> float:
-    """The value as a float; NaN, which matplotlib leaves out, for an empty cell."""
-    return math.nan if value is None or value == "" else float(value)
-
-
-def series(rows: Sequence[Row], student: str, column: str) -> tuple[list[int], list[float]]:
+def series(rows: Sequence[MetricsRow], student: str, column: str) -> tuple[list[int], list[float]]:
     """Epochs and values of one student's column, cells without a finite number left out."""
-    pairs = [(int(row["epoch"]), number(row.get(column))) for row in rows if row["student"] == student]
-    pairs = sorted(pair for pair in pairs if math.isfinite(pair[1]))
+    cells = [(int(row["epoch"]), row.get(column)) for row in rows if row["student"] == student]
+    pairs = sorted((epoch, float(value)) for epoch, value in cells if value not in (None, ""))
+    pairs = [pair for pair in pairs if math.isfinite(pair[1])]
     return [epoch for epoch, _ in pairs], [value for _, value in pairs]
 
 
-def students_of(rows: Sequence[Row]) -> list[str]:
+def students_of(rows: Sequence[MetricsRow]) -> list[str]:
     """The students' names in the order of the file, the ensemble last."""
     names = list(dict.fromkeys(row["student"] for row in rows))
     return sorted(names, key=lambda name: name == ENSEMBLE)
 
 
-def plot_run(folder: Path, rows: Sequence[Row], results: Mapping[str, Any] | None) -> list[Path]:
+def titles(names: Sequence[str], results: Results | None) -> dict[str, str]:
+    """What figures call each student: its method's label where the results have one, else its name."""
+    known = {student.name: student.title for student in results.students} if results else {}
+    return {name: known.get(name, name) for name in names}
+
+
+def plot_run(
+    folder: Path, rows: Sequence[MetricsRow], results: Results | Mapping[str, Any] | None
+) -> list[Path]:
     """Draw what the run has to show; the paths of the PNGs in `folder / "plots"`, none without a row.
 
-    rows: the columns of metrics.csv, numbers or None or ''. results: the content of results.json, or None
-    before the end of the run. Raises UserError when the folder cannot be written.
+    rows: the columns of metrics.csv, numbers or None or ''. results: those of the run, or None before its
+    end. Raises UserError when the folder cannot be written.
     """
     if not rows:
         return []
+    results = None if results is None else Results.of(results)
     drawn = {
         "accuracy": accuracy_curves(rows, results),
         "loss": loss_curves(rows, results),
@@ -48,25 +61,26 @@ def plot_run(folder: Path, rows: Sequence[Row], results: Mapping[str, Any] | Non
     return [style.save(figure, plots / f"{name}.png") for name, figure in drawn.items() if figure is not None]
 
 
-def headline(what: str, results: Mapping[str, Any] | None) -> str:
+def headline(what: str, results: Results | None) -> str:
     """A title that says which networks and data the figure is of, as far as known."""
     if not results:
         return what
-    models = list(dict.fromkeys(student["model"] for student in results["students"]))
-    teacher = results.get("teacher")
-    pair = f"{teacher['model']} → {', '.join(models)}" if teacher else ", ".join(models)
-    online = (results.get("ensemble") or {}).get("online")
-    details = ", ".join(str(part) for part in (results.get("dataset"), online) if part)
-    return f"{what}\n{pair}" + (f" ({details})" if details else "")
+    models = ", ".join(dict.fromkeys(student.model for student in results.students))
+    pair = f"{results.teacher.model} → {models}" if results.teacher else models
+    online = f", {results.ensemble.online}" if results.ensemble else ""
+    return f"{what}\n{pair} ({results.dataset}{online})"
 
 
-def teacher_accuracy(results: Mapping[str, Any] | None) -> float | None:
-    """The teacher's test accuracy in percent, if the run knows it."""
-    value = ((results or {}).get("teacher") or {}).get("test_acc")
-    return None if value is None else float(value)
+def add_teacher(target: Axes, handles: list[Artist], results: Results | None, **look: Any) -> None:
+    """The teacher's accuracy as a line across and an entry of the legend, if the run knows it."""
+    if results and results.teacher and (accuracy := results.teacher.test_acc) is not None:
+        target.axhline(accuracy, color=style.INK, linewidth=1.3, linestyle="-.", **look)
+        handles.append(style.legend_line(f"teacher ({accuracy:.2f})", style.INK, "-.", width=1.3))
 
 
-def curves(rows: Sequence[Row], quantity: str, title: str, y_label: str) -> tuple[Any, Any, list[Any]] | None:
+def curves(
+    rows: Sequence[MetricsRow], results: Results | None, quantity: str, title: str, y_label: str
+) -> tuple[Figure, Axes, list[Artist]] | None:
     """Train (dashed), validation (dotted) and test (solid) curves of 'loss' or 'acc' per student.
 
     Figure, axes and the legend's entries, or None if there is nothing to draw.
@@ -92,32 +106,32 @@ def curves(rows: Sequence[Row], quantity: str, title: str, y_label: str) -> tupl
                 markevery=shape_every, markerfacecolor=filled,
             )  # fmt: skip
     shown = [name for name in names if any(name in present[part] for part in lines)]
-    handles += [style.key(style.label(name), palette[name], marker=shapes[name]) for name in shown]
+    called = titles(names, results)
+    handles += [style.legend_line(called[name], palette[name], marker=shapes[name]) for name in shown]
     words = {"test": "test", "train": "training", "val": "held out"}
     handles += [
-        style.key(words[part], style.GREY, line, width=1.5) for part, line in lines.items() if present[part]
+        style.legend_line(words[part], style.GREY, line, width=1.5)
+        for part, line in lines.items()
+        if present[part]
     ]
     style.epoch_axis(axes, every_epoch)
     return figure, axes, handles
 
 
-def accuracy_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+def accuracy_curves(rows: Sequence[MetricsRow], results: Results | None) -> Figure | None:
     """Top-1 accuracy against epochs per student and ensemble, the teacher as a line across."""
-    drawn = curves(rows, "acc", headline("Accuracy", results), "Top-1 accuracy (%)")
+    drawn = curves(rows, results, "acc", headline("Accuracy", results), "Top-1 accuracy (%)")
     if drawn is None:
         return None
     figure, axes, handles = drawn
-    teacher = teacher_accuracy(results)
-    if teacher is not None:
-        axes.axhline(teacher, color=style.INK, linewidth=1.3, linestyle="-.")
-        handles.append(style.key(f"teacher ({teacher:.2f})", style.INK, "-.", width=1.3))
+    add_teacher(axes, handles, results)
     style.legend(axes, handles)
     return figure
 
 
-def loss_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+def loss_curves(rows: Sequence[MetricsRow], results: Results | None) -> Figure | None:
     """Loss against epochs per student and ensemble; logarithmic when the students' scales differ much."""
-    drawn = curves(rows, "loss", headline("Loss", results), "Loss")
+    drawn = curves(rows, results, "loss", headline("Loss", results), "Loss")
     if drawn is None:
         return None
     figure, axes, handles = drawn
@@ -125,26 +139,26 @@ def loss_curves(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
     if min(values) > 0 and max(values) > 20 * min(values):
         style.logarithmic(axes)
         axes.set_ylabel("Loss (logarithmic)")
-    taught = results is None or results.get("teacher") is not None
+    taught = results is None or results.teacher is not None
     if taught and any(series(rows, name, "train_loss")[0] for name in students_of(rows)):
-        handles.append(style.key("(training: weighted sum\nof all terms)", "none", width=0))
+        handles.append(style.legend_line("(training: weighted sum\nof all terms)", "none", width=0))
     style.legend(axes, handles)
     return figure
 
 
-def ensemble_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+def ensemble_weights(rows: Sequence[MetricsRow], results: Results | None) -> Figure | None:
     """Each student's weight in the fused logits against epochs; None if the ensemble has no weights."""
     names = [name for name in students_of(rows) if series(rows, name, "ensemble_weight")[0]]
     if not names:
         return None
     figure = style.figure()
     axes = style.axes(figure, headline("Ensemble weights", results), "Epoch", "Weight in the fused logits")
-    palette, shapes = style.colours(names), style.markers(names)
+    palette, shapes, called = style.colours(names), style.markers(names), titles(names, results)
     for name in names:
         epochs, values = series(rows, name, "ensemble_weight")
         axes.plot(
             epochs, values, color=palette[name], linewidth=2, marker=shapes[name], markersize=5,
-            markevery=max(1, len(epochs) // 8), label=style.label(name),
+            markevery=max(1, len(epochs) // 8), label=called[name],
         )  # fmt: skip
     equal = 1 / len(names)
     axes.axhline(equal, color=style.GREY, linestyle=":", linewidth=1.3, label=f"equal (1/{len(names)})")
@@ -155,17 +169,18 @@ def ensemble_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> 
     return figure
 
 
-def online_weights(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+def online_weights(rows: Sequence[MetricsRow], results: Results | None) -> Figure | None:
     """The weight of the online loss against epochs; None for a run without an online loss."""
-    cells = {(int(row["epoch"]), number(row.get("online_weight"))) for row in rows}
-    values = dict(sorted(cell for cell in cells if math.isfinite(cell[1])))
+    values: dict[int, float] = {}
+    for name in students_of(rows):
+        values |= dict(zip(*series(rows, name, "online_weight"), strict=True))
     if not any(weight > 0 for weight in values.values()):
         return None
     title = headline("Weight of the online loss", results)
-    return schedule_figure(list(values), list(values.values()), title)
+    return schedule_figure(sorted(values), [values[epoch] for epoch in sorted(values)], title)
 
 
-def schedule_figure(epochs: Sequence[int], weights: Sequence[float], title: str) -> Any:
+def schedule_figure(epochs: Sequence[int], weights: Sequence[float], title: str) -> Figure:
     """A weight that is constant within an epoch, as steps; the offline loss has what is left to 1.
 
     epochs from 1.
@@ -184,52 +199,57 @@ def schedule_figure(epochs: Sequence[int], weights: Sequence[float], title: str)
     return figure
 
 
-def final_accuracies(
-    rows: Sequence[Row], results: Mapping[str, Any] | None
-) -> list[tuple[str, float, float]]:
+def final_accuracies(rows: Sequence[MetricsRow], results: Results | None) -> list[tuple[str, float, float]]:
     """(name, last, best) test accuracy in percent per student and ensemble, of the results, else the rows."""
-    if results:
-        found = [(s["name"], s.get("test_acc_last"), s.get("test_acc_best")) for s in results["students"]]
-        if ensemble := results.get("ensemble"):
-            found.append((ENSEMBLE, ensemble.get("test_acc_last"), ensemble.get("test_acc_best")))
-    else:
+    if results is None:
         tests = {name: series(rows, name, "test_acc")[1] for name in students_of(rows)}
-        found = [(name, values[-1], max(values)) for name, values in tests.items() if values]
-    finals = [(name, number(last), number(best)) for name, last, best in found]
-    return [final for final in finals if math.isfinite(final[1]) and math.isfinite(final[2])]
+        return [(name, values[-1], max(values)) for name, values in tests.items() if values]
+    scores = [(student.name, student) for student in results.students]
+    scores += [(ENSEMBLE, results.ensemble)] if results.ensemble else []
+    return [(name, score.test_acc_last, score.test_acc_best) for name, score in scores]
 
 
-def final_accuracy(rows: Sequence[Row], results: Mapping[str, Any] | None) -> Any:
+def final_accuracy(rows: Sequence[MetricsRow], results: Results | None) -> Figure | None:
     """Bars of the last and the best epoch's accuracy per student and ensemble, the teacher as a line."""
-    finals, teacher = final_accuracies(rows, results), teacher_accuracy(results)
+    finals = final_accuracies(rows, results)
+    teacher = results.teacher.test_acc if results and results.teacher else None
     if not finals:
         return None
-    figure = style.figure(max(5.2, 2.6 + 1.15 * len(finals)), 4.2)
+    crowded = len(finals) > MOST_WIDE_BARS
+    figure = style.figure(max(5.2, 2.6 + (0.7 if crowded else 1.15) * len(finals)), 4.2)
     axes = style.axes(figure, headline("Final accuracy", results), "", "Top-1 accuracy on the test set (%)")
     axes.grid(False, axis="x")
-    palette = style.colours([name for name, _, _ in finals])
+    names = [name for name, _, _ in finals]
+    palette, called = style.colours(names), titles(names, results)
     every = [value for _, last, best in finals for value in (last, best)] + ([teacher] if teacher else [])
     spread = max(every) - min(every)
     bottom = max(0.0, min(every) - max(2.0, spread)) if min(every) > 40 else 0.0
     axes.set_ylim(bottom, max(every) + 0.14 * (max(every) - bottom))
     top = axes.get_ylim()[1]
     for place, (name, last, best) in enumerate(finals):
-        for shift, value, colour in ((-0.2, last, style.paler(palette[name])), (0.2, best, palette[name])):
+        for shift, value, colour in ((-0.2, last, style.mixed(palette[name])), (0.2, best, palette[name])):
             axes.bar(place + shift, value, 0.38, color=colour)
             # inside the bar, where the teacher's line cannot cross it, unless the bar is too low
             inside = value - bottom > 0.1 * (top - bottom)
-            ink = "white" if inside and shift > 0 else style.INK
-            look = {"ha": "center", "va": "top" if inside else "bottom", "fontsize": 9, "color": ink}
+            ink = style.ink_on(colour) if inside else style.INK
+            look = {
+                "ha": "center",
+                "va": "top" if inside else "bottom",
+                "fontsize": 7 if crowded else 9,
+                "color": ink,
+            }
             offset = (0, -4 if inside else 3)
             axes.annotate(f"{value:.1f}", (place + shift, value), offset, "data", "offset points", **look)
-    axes.set_xticks(range(len(finals)), [style.label(name) for name, _, _ in finals])
+    axes.set_xticks(range(len(finals)), [called[name] for name in names])
+    if crowded:
+        axes.tick_params(axis="x", labelrotation=40)
+        for text in axes.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")
     if bottom:
         axes.set_ylabel(f"Top-1 accuracy on the test set (%), from {bottom:.0f}")
-    pale = style.paler(style.GREY)
-    handles = [style.bar_key("last epoch", pale), style.bar_key("best epoch", style.GREY)]
-    if teacher is not None:
-        axes.axhline(teacher, color=style.INK, linewidth=1.3, linestyle="-.", zorder=0.5)
-        handles.append(style.key(f"teacher ({teacher:.2f})", style.INK, "-.", width=1.3))
+    handles = [style.legend_bar("last epoch", style.mixed(style.GREY))]
+    handles.append(style.legend_bar("best epoch", style.GREY))
+    add_teacher(axes, handles, results, zorder=0.5)
     axes.set_xlim(-0.6, len(finals) - 0.4)
     style.legend(axes, handles)
     return figure

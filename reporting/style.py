@@ -1,73 +1,64 @@
 """One look for every figure of the project: light, print-ready, told apart without seeing colour.
 
 Figures are built without pyplot and without touching matplotlib's settings, so that a program that imports
-this keeps its own. Colours: Okabe and Ito, "Color Universal Design", 2008.
+this keeps its own; matplotlib is imported once something is drawn, because that takes a second.
+Colours: Okabe and Ito, "Color Universal Design", 2008.
 """
 
-import importlib.util
+from __future__ import annotations
+
+import importlib
 import io
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-from helper.errors import UserError
+from helper.errors import UserError, one_line
 from helper.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, INK, GREY = "#CC79A7", "#56B4E9", "#262626", "#767676"
 GRID = "#E6E6E6"
-COLOURS = {
-    "kd": BLUE,
-    "crd": VERMILION,
-    "semckd": GREEN,
-    "rkd": PURPLE,
-    "fitnet": ORANGE,
-    "hint": ORANGE,
-    "ensemble": INK,
-    "teacher": GREY,
-    "alone": GREY,
-}
-SPARE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-MARKERS = "osD^vPX*<>"
-LABELS = {
-    "kd": "KD",
-    "crd": "CRD",
-    "semckd": "SemCKD",
-    "rkd": "RKD",
-    "fitnet": "FitNet",
-    "hint": "FitNet",
-    "pcl": "PCL",
-    "one": "ONE",
-    "fc": "FC",
-}
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+RESERVED = {"ensemble": INK, "teacher": GREY, "alone": GREY}  # what is no method has one colour everywhere
+MARKERS = "osD^vPX*<>p"  # their number and that of the colours have no common factor: 66 pairs
+LEGEND_ROWS = 14  # that stand beside a figure of the usual height
 FORMATS = ("png", "pdf", "svg")
+NEEDED = {"matplotlib": "matplotlib.figure", "tensorboard": "torch.utils.tensorboard"}
 
 
-def label(name: str) -> str:
-    """A student's name as it stands in a figure or table: 'kd_2' becomes 'KD 2'."""
-    method, _, number = name.partition("_")
-    return f"{LABELS[method]} {number}".strip() if method in LABELS else name
+def require_plots() -> None:
+    """Raise UserError, in one line, where a package that plots or events need is not there or broken."""
+    for package, module in NEEDED.items():
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # a broken package can raise anything
+            raise UserError(
+                f"the package {package}, which plots and events need, cannot be imported "
+                f"({one_line(error)}): pip install -r pyt.txt"
+            ) from error
 
 
-def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour per name: the method's own, and the next spare one for a repeat or an unknown name."""
-    chosen: dict[str, str] = {}
-    names = list(dict.fromkeys(names))
-    for name in names:
-        if name in COLOURS and COLOURS[name] not in chosen.values():
-            chosen[name] = COLOURS[name]
-    for name in names:
-        if name not in chosen:
-            free = [colour for colour in SPARE if colour not in chosen.values()]
-            chosen[name] = free[0] if free else SPARE[len(chosen) % len(SPARE)]
+def colours(names: Iterable[str]) -> dict[str, Any]:
+    """A colour per name, each another: the palette in the order given, then darker and paler ones."""
+    chosen: dict[str, Any] = {}
+    place = 0
+    for name in dict.fromkeys(names):
+        if name in RESERVED:
+            chosen[name] = RESERVED[name]
+            continue
+        turn, colour = place // len(PALETTE), PALETTE[place % len(PALETTE)]
+        share = 0.75 * (1 - 0.55 ** ((turn + 1) // 2))
+        chosen[name] = mixed(colour, share, "black" if turn % 2 else "white") if turn else colour
+        place += 1
     return chosen
 
 
@@ -76,8 +67,26 @@ def markers(names: Iterable[str]) -> dict[str, str]:
     return {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(dict.fromkeys(names))}
 
 
+def mixed(colour: str, share: float = 0.55, other: str = "white") -> tuple[float, ...]:
+    """The colour mixed with that share of another; unlike transparency it hides the grid behind it."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(own + (its - own) * share for own, its in zip(to_rgb(colour), to_rgb(other), strict=True))
+
+
+def ink_on(colour: Any) -> str:
+    """The colour of text that can be read on a colour."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = to_rgb(colour)
+    return "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.58 else INK
+
+
 def figure(width: float = 7.2, height: float = 4.2) -> Figure:
     """An empty white figure of that size in inches, laid out so that nothing is cut off."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     new = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(new)
     return new
@@ -86,11 +95,11 @@ def figure(width: float = 7.2, height: float = 4.2) -> Figure:
 def axes(place: Figure, title: str, x_label: str, y_label: str, position: Any = 111) -> Axes:
     """Axes with title and labels, a pale grid and no box, at a subplot position of the figure."""
     new = place.add_subplot(position)
-    dress(new, title, x_label, y_label)
+    set_style(new, title, x_label, y_label)
     return new
 
 
-def dress(target: Axes, title: str, x_label: str, y_label: str) -> None:
+def set_style(target: Axes, title: str, x_label: str, y_label: str) -> None:
     """Give axes the look of the project; a second line of the title is set smaller, below the first."""
     title, _, details = title.partition("\n")
     target.set_title(title, fontsize=11.5, color=INK, loc="left", pad=22 if details else 9, fontweight="bold")
@@ -109,40 +118,38 @@ def dress(target: Axes, title: str, x_label: str, y_label: str) -> None:
         spine.set_linewidth(0.8)
 
 
-def legend(target: Axes, handles: Sequence[Any] | None = None, **options: Any) -> None:
-    """A legend to the right of the axes, where it hides nothing."""
-    defaults: dict[str, Any] = {
-        "loc": "upper left",
-        "bbox_to_anchor": (1.01, 1.0),
-        "fontsize": 9,
-        "frameon": False,
-        "labelcolor": INK,
-    }
+def legend(target: Axes, handles: Sequence[Artist] | None = None, **options: Any) -> None:
+    """A legend to the right of the axes, where it hides nothing; a long one has columns in a wider figure."""
     if handles is None:
-        target.legend(**(defaults | options))
-    else:
-        target.legend(handles=handles, **(defaults | options))
+        handles = target.get_legend_handles_labels()[0]
+    defaults: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "fontsize": 9}
+    if not options and len(handles) > LEGEND_ROWS:
+        columns = math.ceil(len(handles) / LEGEND_ROWS)
+        width, height = target.figure.get_size_inches()
+        target.figure.set_size_inches(width + 1.8 * (columns - 1), height)
+        defaults["ncols"] = columns
+    target.legend(handles=handles, frameon=False, labelcolor=INK, **(defaults | options))
 
 
-def key(text: str, colour: str, style: str = "-", marker: str = "", width: float = 2.0) -> Line2D:
+def legend_line(text: str, colour: Any, style: str = "-", marker: str = "", width: float = 2.0) -> Line2D:
     """A line that only stands in a legend."""
+    from matplotlib.lines import Line2D
+
     looks = {"color": colour, "linestyle": style, "marker": marker, "markersize": 5, "linewidth": width}
     return Line2D([], [], label=text, **looks)
 
 
-def bar_key(text: str, colour: Any) -> Patch:
+def legend_bar(text: str, colour: Any) -> Patch:
     """A bar that only stands in a legend."""
+    from matplotlib.patches import Patch
+
     return Patch(color=colour, label=text)
-
-
-def paler(colour: str, share: float = 0.55) -> tuple[float, float, float]:
-    """The colour mixed with that share of white; unlike transparency it hides the grid behind it."""
-    red, green, blue = to_rgb(colour)
-    return (red + (1 - red) * share, green + (1 - green) * share, blue + (1 - blue) * share)
 
 
 def epoch_axis(target: Axes, epochs: Sequence[float]) -> None:
     """Whole epochs on the x axis, with room around a single one."""
+    from matplotlib.ticker import MaxNLocator
+
     first, last = min(epochs), max(epochs)
     room = max((last - first) * 0.02, 0.5)
     target.set_xlim(first - room, last + room)
@@ -154,6 +161,8 @@ def epoch_axis(target: Axes, epochs: Sequence[float]) -> None:
 
 def logarithmic(target: Axes) -> None:
     """A logarithmic y axis with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     target.set_yscale("log")
     target.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
     target.yaxis.set_minor_locator(NullLocator())
@@ -178,10 +187,3 @@ def save(place: Figure, path: Path, dots_per_inch: int = 200) -> Path:
     place.savefig(buffer, format=suffix, dpi=dots_per_inch, facecolor="white")
     write_atomically(path, buffer.getvalue())
     return path
-
-
-def require_plots() -> None:
-    """Raise UserError if what draws and logs a run is not installed."""
-    for package in ("matplotlib", "tensorboard"):
-        if importlib.util.find_spec(package) is None:
-            raise UserError(f"{package} is not installed: pip install -r pyt.txt")

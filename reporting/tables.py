@@ -1,141 +1,189 @@
-"""Finished runs as tables: which runs may stand beside each other, and what is averaged over seeds."""
+"""The rows of all tables as one data frame: what is averaged over seeds, and what is made of the averages."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from reporting.published import Experiment
-from reporting.rows import ONLINE_FLAGS, OWNERS, STANDARD_GROUP, Key, Row, key_of, lines_of
-from reporting.runs import Run
+import pandas as pd
 
-METHODS = ("kd", "fitnet", "rkd", "crd", "semckd")
-ORDER = ("alone", "offline", "single", "control", "student", "ensemble", "best")
+from helper.recipe import BATCH_SIZE, DATASET, EPOCHS
+from reporting.published import EXPERIMENTS, PUBLISHED_METHODS, STANDARD_GROUP, by_number
+from reporting.runs import TABLE
 
-
-@dataclass
-class Group:
-    """A table: one teacher, one student network, one data set, one length."""
-
-    key: Key
-    rows: list[Row] = field(default_factory=list)
-    teacher_accuracies: list[float] = field(default_factory=list)
-    untold: int = 0
-    settings: str = ""
-
-    def pick(self, kind: str, what: str | None = None) -> Row | None:
-        """The row of that kind, of several the one with most seeds.
-
-        It has to be made with the published recipe if the table is compared with published numbers.
-        """
-        fitting = [row for row in self.rows if (row.kind, row.what) == (kind, what)]
-        if self.key.experiment:
-            fitting = [row for row in fitting if not row.deviates]
-        return max(fitting, key=lambda row: (not row.deviates, len(row.samples)), default=None)
-
-    def method(self, what: str) -> Row | None:
-        """The row of a single offline method: of an `--online none` run, else of train_student.py."""
-        return self.pick("offline", what) or self.pick("single", what)
-
-    def onlines(self) -> list[str]:
-        """The online methods of which there are runs, the paper's own first."""
-        found = dict.fromkeys(str(row.what) for row in self.rows if row.kind == "best")
-        return sorted(found, key=lambda name: (name != "wavg", name))
+Number = TypeVar("Number", float, pd.Series)
+ROW = ["kind", "what", "row", "changed", "precision"]
+KINDS = ("teacher", "alone", "offline", "single", "control", "student", "ensemble", "best")
+ONLINE = ("student", "ensemble", "best")
+AVERAGES = {
+    "runs": ("seed", "size"),
+    "last_mean": ("last", "mean"),
+    "last_std": ("last", "std"),
+    "best_mean": ("best", "mean"),
+    "best_std": ("best", "std"),
+    "lasts": ("last", list),
+    "bests": ("best", list),
+    "seeds": ("seed", list),
+    "seconds": ("seconds", "mean"),
+    "device": ("device", lambda devices: "; ".join(dict.fromkeys(devices))),
+    "group_size": ("group_size", "first"),
+    "label": ("label", "first"),
+    "methods": ("methods", "first"),
+}
 
 
-def collect(runs: Iterable[Run], warn: Callable[[str], None] = print) -> list[Group]:
-    """The tables, the published experiments first. A network alone stands in every table of that student."""
-    runs = list(runs)
-    groups = {key: Group(key) for key in dict.fromkeys(map(key_of, runs))}
-    for run in runs:
-        own = key_of(run)
-        taught = [key for key in groups if key.teacher and key._replace(teacher=None) == own]
-        for key in (own, *taught) if run.teacher is None else (own,):
-            _add(groups[key], run, warn)
-    found = [group for group in groups.values() if group.rows]
-    for group in found:
-        _finish(group)
-    number = {id(g): g.key.experiment.number if g.key.experiment else 99 for g in found}
-    return sorted(found, key=lambda g: (number[id(g)], g.key.teacher is None, str(g.key)))
+def collect(frame: pd.DataFrame, warn: Callable[[str], None] = print) -> pd.DataFrame:
+    """Every row of every table, the published experiments first, from the frame of the runs.
 
-
-def _add(group: Group, run: Run, warn: Callable[[str], None]) -> None:
-    group.untold += not run.settings
-    if run.teacher_accuracy is not None:
-        group.teacher_accuracies.append(run.teacher_accuracy)
-    for row, identity, sample in lines_of(run):
-        same = (row.kind, row.what, row.name, row.recipe)
-        known = next((r for r in group.rows if (r.kind, r.what, r.name, r.recipe) == same), None)
-        if known is None:
-            group.rows.append(known := row)
-        if identity in known.samples:
-            if row.kind in ("alone", "single", "best"):
-                warn(f"{row.name}: seed {run.seed} is there twice, {run.path} is left out")
-            continue
-        known.samples[identity] = sample
-
-
-def _finish(group: Group) -> None:
-    common = _common_settings(group.rows)
-    group.settings = ", ".join(f"{name} {value}" for name, value in sorted(common))
-    for row in group.rows:
-        row.variant = ", ".join(
-            f"{name} {value}" for name, value in row.recipe if (name, value) not in common
-        )
-        row.published = published_for(group.key.experiment, row)
-    if control := control_row(group):
-        group.rows.append(control)
-    group.rows.sort(key=_place)
-
-
-def _common_settings(rows: Sequence[Row]) -> set[tuple[str, str]]:
-    """Settings other than the defaults that hold for all rows, or for all of the method that has them."""
-    found = {entry for row in rows for entry in row.recipe}
-    common = set()
-    for entry in found:
-        first_word = entry[0].split("_")[0]
-        names = {row.name for row in rows if entry in row.recipe}
-        owned = first_word in OWNERS or first_word in ONLINE_FLAGS
-        affected = [row for row in rows if row.name in names or not owned]
-        if all(entry in row.recipe for row in affected):
-            common.add(entry)
-    return common
-
-
-def _place(row: Row) -> tuple:
-    if row.kind in ("best", "student", "ensemble"):
-        return 1, row.what != "wavg", row.what, row.variant, ORDER.index(row.kind)
-    order = METHODS.index(row.what) if row.what in METHODS else len(METHODS)
-    return 0, ORDER.index(row.kind), order, row.variant
-
-
-def published_for(experiment: Experiment | None, row: Row) -> float | None:
-    """The published accuracy in percent of what the row measures."""
-    if experiment is None:
-        return None
-    names: Mapping[tuple, str] = {("alone", None): "alone", ("best", "wavg"): "modreduce"}
-    if row.kind in ("offline", "single") and row.what in STANDARD_GROUP:
-        return getattr(experiment, row.what)
-    name = names.get((row.kind, row.what))
-    return getattr(experiment, name) if name else None
-
-
-def control_row(group: Group) -> Row | None:
-    """The honest control of 'best of N': the best of N independent runs of the best single method.
-
-    With more than N runs it is the mean over all choices of N of them; with fewer the row is a gap.
+    Its columns are TABLE, ROW and: table (a number), experiment (0: none), variant (what tells the row from
+    others of its table), runs, mean, standard deviation and single values of last and best, the mean of the
+    seconds, device, published. A network alone stands in every table of that student. A seed that is there
+    twice counts once, and `warn` gets a line.
     """
-    best_of = [row for row in group.rows if row.kind == "best"]
-    singles = [row for what in METHODS if (row := group.method(what))]
-    if not singles:
-        return None
-    count = best_of[0].students if best_of else len(STANDARD_GROUP)
-    best = max(singles, key=lambda row: row.mean("best") or 0.0)
-    control = Row("control", best.what, f"control: best of {count} runs of {best.name}")
-    if len(best.samples) < count:
-        control.note = f"{len(best.samples)} of {count} runs"
-        return control
-    control.samples = dict(best.samples)
-    control.gathered = tuple(best_of_n(best.values(which), count) for which in ("last", "best"))
+    samples = _in_every_table(pd.concat([frame, _best_of_run(frame)], ignore_index=True))
+    twice = samples.duplicated([*TABLE, *ROW, "seed", "name"])
+    for sample in samples[twice & samples.kind.isin(("alone", "single", "best"))].itertuples():
+        warn(f"{sample.row}: seed {sample.seed} is there twice, {sample.path} is left out")
+    samples = samples[~twice]
+    rows = samples.groupby([*TABLE, *ROW], sort=False).agg(**AVERAGES).reset_index()
+    rows = pd.concat([rows, _teachers(samples)], ignore_index=True)
+    rows["experiment"] = _experiments(rows)
+    rows = pd.concat([rows, *map(_control, _tables(rows))], ignore_index=True)
+    rows["variant"] = pd.concat([_variants(table) for table in _tables(rows)])
+    rows["published"] = [_published(row) for row in rows.itertuples()]
+    rows["place"] = [_place(row) for row in rows.itertuples()]
+    rows["last_table"], rows["untaught"] = rows.experiment.replace(0, 99), rows.teacher == ""
+    rows = rows.sort_values(["last_table", "untaught", *TABLE, "place"], ignore_index=True)
+    rows["table"] = rows.groupby(TABLE, sort=False).ngroup()
+    return rows
+
+
+def _tables(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    return [table for _, table in rows.groupby(TABLE, sort=False)]
+
+
+def _best_of_run(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per run with an ensemble: the best of its students."""
+    students = frame[frame.kind == "student"]
+    best = students.drop_duplicates("path").set_index("path")
+    for which in ("last", "best"):
+        best[which] = students.groupby("path")[which].max()
+    best["row"] = "ModReduce " + best.what + ": best of " + best.group_size.astype(str)
+    return best.assign(kind="best", name="", label="ModReduce " + best.what).reset_index()
+
+
+def _in_every_table(samples: pd.DataFrame) -> pd.DataFrame:
+    """The samples, those of a network alone also in the tables where a teacher teaches it."""
+    teacher = ["teacher", "teacher_sha256"]
+    taught = samples.loc[samples.teacher != "", TABLE].drop_duplicates()
+    alone = samples[(samples.kind == "alone") & (samples.teacher == "")].drop(columns=teacher)
+    return pd.concat([samples, alone.merge(taught, on=[name for name in TABLE if name not in teacher])])
+
+
+def _teachers(samples: pd.DataFrame) -> pd.DataFrame:
+    """A row per table: the teacher's accuracy, as the runs measured it."""
+    measured = samples.dropna(subset="teacher_accuracy").drop_duplicates([*TABLE, "path"])
+    rows = measured.groupby(TABLE, sort=False).agg(
+        runs=("seed", "size"), last_mean=("teacher_accuracy", "mean"), lasts=("teacher_accuracy", list)
+    )
+    named = {"kind": "teacher", "what": "", "row": "teacher", "precision": "", "label": "teacher"}
+    return rows.reset_index().assign(**named, changed=[()] * len(rows), methods=[()] * len(rows))
+
+
+def _experiments(rows: pd.DataFrame) -> pd.Series:
+    """The number of the published experiment that a table repeats, 0 for any other."""
+    numbers = {(e.teacher, e.student): e.number for e in EXPERIMENTS}
+    pairs = zip(rows.teacher, rows.student, strict=True)
+    return pd.Series([numbers.get(pair, 0) for pair in pairs], rows.index).where(as_published(rows), 0)
+
+
+def as_published(rows: pd.DataFrame) -> pd.Series:
+    """Whether data set, length and batch are those of the published numbers."""
+    recipe = (rows.dataset == DATASET) & (rows.epochs == EPOCHS) & (rows.batch_size == BATCH_SIZE)
+    return recipe & (rows.train_size == 0) & (rows.val_split == 0)
+
+
+def _published(row: tuple) -> float:
+    """The published accuracy in percent of what a row measures; NaN without one."""
+    if not row.experiment:
+        return math.nan
+    names = {("teacher", ""): "teacher_accuracy", ("alone", ""): "alone", ("best", "wavg"): "modreduce"}
+    names |= {(kind, name): name for kind in ("offline", "single") for name in STANDARD_GROUP}
+    name = names.get((row.kind, row.what))
+    return getattr(by_number(row.experiment), name) if name else math.nan
+
+
+def _variants(rows: pd.DataFrame) -> pd.Series:
+    """What tells each row of a table from the others: settings that not all rows share which they concern."""
+    shared = dict(common_settings(rows))
+    precisions = set(rows.precision) - {""}
+    texts = []
+    for row in rows.itertuples():
+        own = [f"{name} {text}" for name, text in row.changed if shared.get(name) != text]
+        texts.append(", ".join([*own, row.precision] if len(precisions) > 1 and row.precision else own))
+    return pd.Series(texts, rows.index)
+
+
+def common_settings(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """The changed settings of a table that hold for every row with one of the methods that they stand at."""
+    found = []
+    for setting in sorted({setting for changed in rows.changed for setting in changed}):
+        having = rows.changed.map(lambda changed, setting=setting: setting in changed)
+        concerned = set.intersection(*(set(methods) for methods in rows.methods[having]))
+        others = rows[~having & ~rows.kind.isin(("teacher", "control"))]
+        if not any(concerned.intersection(methods) or not concerned for methods in others.methods):
+            found.append(setting)
+    return found
+
+
+def _place(row: tuple) -> tuple:
+    """Sorts the rows of a table."""
+    if row.kind in ONLINE:
+        return 1, row.what != "wavg", row.what, row.variant, KINDS.index(row.kind)
+    return 0, KINDS.index(row.kind), method_order(row.what), row.variant
+
+
+def method_order(name: str) -> tuple:
+    """Sorts methods: the published group's, then the others by name."""
+    return (STANDARD_GROUP.index(name), "") if name in STANDARD_GROUP else (len(STANDARD_GROUP), name)
+
+
+def chosen(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per table, kind and what: the one with the fewest changed settings, then with most runs.
+
+    A table that is compared with published numbers has only those with the published recipe.
+    """
+    deviates = rows.changed.map(bool)
+    rows = rows[~deviates | (rows.experiment == 0)].assign(deviates=deviates)
+    rows = rows.sort_values(["deviates", "runs"], ascending=[True, False], kind="stable")
+    return rows.drop_duplicates([*TABLE, "kind", "what"]).sort_index()
+
+
+def single_methods(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per table and offline method: of an `--online none` run, else of train_student.py."""
+    rows = chosen(rows)
+    rows = rows[rows.kind.isin(("offline", "single"))].sort_values("kind", kind="stable")
+    return rows.drop_duplicates([*TABLE, "what"]).sort_index()
+
+
+def best_count(rows: pd.DataFrame) -> int:
+    """How many students a table's 'best of N' chooses from."""
+    return int(next(iter(rows.group_size[rows.kind == "best"]), len(STANDARD_GROUP)))
+
+
+def _control(rows: pd.DataFrame) -> pd.DataFrame:
+    """The honest control of 'best of N' of a table: the best of N independent runs of its best single method.
+
+    With more than N runs it is the mean over all choices of N of them; with fewer it has no accuracy.
+    """
+    methods = single_methods(rows)
+    if methods.empty:
+        return methods
+    best, count = methods.loc[[methods.best_mean.idxmax()]], best_count(rows)
+    control = best.assign(kind="control", row=f"control: best of {count} runs of " + best.row, changed=[()])
+    for which in ("last", "best"):
+        values = best[f"{which}s"].iloc[0]
+        mean = best_of_n(values, count) if len(values) >= count else math.nan
+        control = control.assign(**{f"{which}_mean": mean, f"{which}_std": math.nan}, group_size=count)
     return control
 
 
@@ -145,6 +193,61 @@ def best_of_n(values: Sequence[float], count: int) -> float:
     return sum(value * math.comb(place, count - 1) for place, value in enumerate(ordered)) / choices
 
 
-def relative_improvement(ours: float, other: float, alone: float) -> float:
+def relative_improvement(ours: Number, other: Number, alone: Number) -> Number:
     """(ours - other) / (other - alone) in percent, the term of ARI (SemCKD paper)."""
     return 100 * (ours - other) / (other - alone)
+
+
+def onlines(rows: pd.DataFrame) -> list[str]:
+    """What learns online in these rows, the paper's own first."""
+    return sorted(set(rows.what[rows.kind == "best"]), key=lambda name: (name != "wavg", name))
+
+
+def comparisons(rows: pd.DataFrame, online: str) -> pd.DataFrame:
+    """ARI of the best student of an online method over each single method, best epochs, in percent.
+
+    A row per method, with its label: ari (the mean over tables), tables (that have all three numbers),
+    not_above (those whose method is not above the student alone, where the ratio says little), published (NaN
+    unless all tables have it).
+    """
+    picked, methods = chosen(rows).set_index("table"), single_methods(rows)
+    methods["ours"] = methods.table.map(picked.best_mean[(picked.kind == "best") & (picked.what == online)])
+    methods["alone"] = methods.table.map(picked.best_mean[picked.kind == "alone"])
+    methods = methods.dropna(subset=["ours", "alone"])
+    methods["not_above"] = methods.best_mean <= methods.alone
+    improvement = relative_improvement(methods.ours, methods.best_mean, methods.alone)
+    methods["ari"] = improvement.where(methods.best_mean != methods.alone)
+    experiments = methods.experiment if online == "wavg" else 0 * methods.experiment
+    methods["published_ari"] = [_published_ari(*pair) for pair in zip(experiments, methods.what, strict=True)]
+    found = methods.groupby("what").agg(
+        label=("label", "first"), ari=("ari", "mean"), tables=("ari", "count"),
+        not_above=("not_above", "sum"),
+        published=("published_ari", lambda values: values.mean() if values.notna().all() else math.nan),
+    )  # fmt: skip
+    found = found[found.tables > 0].rename_axis("method").reset_index()
+    return found.sort_values("method", key=lambda names: names.map(method_order)).reset_index(drop=True)
+
+
+def _published_ari(experiment: int, method: str) -> float:
+    """The published ModReduce's relative improvement over a method in percent; NaN without one."""
+    if not experiment or method not in PUBLISHED_METHODS:
+        return math.nan
+    published = by_number(experiment)
+    return relative_improvement(published.modreduce, getattr(published, method), published.alone)
+
+
+def verdicts(rows: pd.DataFrame, online: str = "wavg") -> dict[str, list[bool]]:
+    """Per table with such a run, whether the best student of a run is above what it has to beat.
+
+    By what that is: the best single method, the control, the published ModReduce; tables without it left out.
+    """
+    picked = chosen(rows)
+    ours = picked[(picked.kind == "best") & (picked.what == online)].set_index("table")
+    single = single_methods(rows).groupby("table").best_mean.max()
+    control = picked[picked.kind == "control"].set_index("table").best_mean
+    found = {
+        "above the best single method": ours.best_mean - single,
+        "above the control": ours.best_mean - control,
+        "at or above the published ModReduce": ours.best_mean.round(2) - ours.published + 1e-9,
+    }
+    return {text: list(away.dropna() > 0) for text, away in found.items() if away.notna().any()}

@@ -1,34 +1,29 @@
 """The report over finished runs: report.md, report.csv and report.png."""
 
-import csv
-import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from helper.errors import UserError, one_line
 from helper.files import write_atomically
 from helper.provenance import PROJECT_VERSION
 from reporting import style
-from reporting.fifteen import gaps
+from reporting.gaps import gaps
 from reporting.markdown import markdown
+from reporting.published import by_number
 from reporting.report_plot import report_figure
-from reporting.rows import Row
-from reporting.runs import find_runs
-from reporting.tables import Group, collect
+from reporting.runs import find_runs, frame
+from reporting.tables import TABLE, collect
 
 BEGIN, END = "<!-- report: begin -->", "<!-- report: end -->"
-COLUMNS = (
-    "experiment", "dataset", "teacher", "student", "epochs", "train_size", "val_split", "batch_size", "kind",
-    "what", "row", "variant", "runs", "last_mean", "last_std", "best_mean", "best_std", "published",
-    "last_minus_published", "best_minus_published", "seconds", "device", "command",
-)  # fmt: skip
-
-
-def warn(line: str) -> None:
-    """A line of warning on standard error."""
-    print(f"warning: {line}", file=sys.stderr)
+COLUMNS = [
+    *("experiment", *TABLE, "kind", "what", "row", "variant", "precision", "runs", "last_mean", "last_std"),
+    *("best_mean", "best_std", "published", "last_minus_published", "best_minus_published"),
+    *("seconds", "device", "command"),
+]
 
 
 def write_report(folders: Sequence[Path], out: Path, into: Path | None = None) -> list[Path]:
@@ -39,21 +34,21 @@ def write_report(folders: Sequence[Path], out: Path, into: Path | None = None) -
     """
     warnings: dict[str, None] = {}
     runs = find_runs(folders, lambda line: warnings.setdefault(line))
-    groups = collect(runs, lambda line: warnings.setdefault(line))
-    if untold := sum(not run.settings for run in runs):
-        line = f"{untold} of {len(runs)} runs have no args.json: they are taken as the published recipe"
+    rows = collect(frame(runs), lambda line: warnings.setdefault(line))
+    if bare := sum(not run.settings for run in runs):
+        line = f"{bare} of {len(runs)} runs have no args.json: they are taken as the published recipe"
         warnings.setdefault(line)
     for line in warnings:
-        warn(line)
+        print(f"warning: {line}", file=sys.stderr)
     before = read_marked(into) if into else None
-    picture = style.save(report_figure(groups), out / "report.png", dots_per_inch=150)
-    text = markdown(groups, picture.name, list(warnings), len(runs), PROJECT_VERSION)
+    picture = style.save(report_figure(rows), out / "report.png", dots_per_inch=150)
+    text = markdown(rows, picture.name, list(warnings), len(runs), PROJECT_VERSION)
     written = [out / "report.md", out / "report.csv", picture]
     write_atomically(written[0], f"# Report\n\n{text}")
-    write_atomically(written[1], as_csv(groups))
+    write_atomically(written[1], as_csv(rows))
     if into and before:
         link = os.path.relpath(picture, into.parent)
-        text = markdown(groups, link, list(warnings), len(runs), PROJECT_VERSION)
+        text = markdown(rows, link, list(warnings), len(runs), PROJECT_VERSION)
         write_atomically(into, f"{before[0]}{BEGIN}\n{text}\n{END}{before[1]}")
         written.append(into)
     return written
@@ -70,47 +65,16 @@ def read_marked(path: Path) -> tuple[str, str]:
     return text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
 
 
-def as_csv(groups: Sequence[Group]) -> str:
+def as_csv(rows: pd.DataFrame) -> str:
     """Every row of every table as a line, and every gap of the fifteen experiments with its command."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for group in groups:
-        key = group.key._asdict()
-        key["experiment"] = group.key.experiment.number if group.key.experiment else None
-        if values := group.teacher_accuracies:
-            mean = sum(values) / len(values)
-            told = group.key.experiment.teacher_accuracy if group.key.experiment else None
-            line = {
-                "kind": "teacher",
-                "row": "teacher",
-                "runs": len(values),
-                "last_mean": mean,
-                "published": told,
-            }
-            away = None if told is None else mean - told
-            writer.writerow(_rounded({**key, **line, "last_minus_published": away}))
-        for row in group.rows:
-            writer.writerow(_rounded({**key, **_cells(row)}))
-    for gap in gaps(groups):
-        pair = {"teacher": gap.experiment.teacher, "student": gap.experiment.student, "dataset": "cifar100"}
-        line = {"experiment": gap.experiment.number, "kind": gap.kind, "what": gap.what, "row": gap.name}
-        writer.writerow({**pair, **line, "epochs": 240, "runs": 0, "command": gap.command})
-    return text.getvalue()
-
-
-def _cells(row: Row) -> dict[str, object]:
-    cells: dict[str, object] = {"kind": row.kind, "what": row.what, "row": row.name, "variant": row.variant}
-    for which in ("last", "best"):
-        mean = row.mean(which)
-        cells |= {f"{which}_mean": mean, f"{which}_std": row.deviation(which)}
-        if mean is not None and row.published is not None:
-            cells[f"{which}_minus_published"] = mean - row.published
-    samples = row.samples.values()
-    seconds = sum(sample.seconds for sample in samples) / len(samples) if samples else None
-    devices = "; ".join(dict.fromkeys(sample.device for sample in samples))
-    return cells | {"runs": len(samples), "published": row.published, "seconds": seconds, "device": devices}
-
-
-def _rounded(cells: dict[str, object]) -> dict[str, object]:
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in cells.items()}
+    missing = gaps(rows).assign(dataset="cifar100", epochs=240, runs=0)
+    for name in ("teacher", "student"):
+        missing[name] = [getattr(by_number(number), name) for number in missing.experiment]
+    ours = rows.assign(
+        last_minus_published=rows.last_mean - rows.published,
+        best_minus_published=rows.best_mean - rows.published,
+    )
+    table = pd.concat([ours, missing], ignore_index=True).reindex(columns=COLUMNS)
+    for name in ("experiment", "train_size"):
+        table[name] = table[name].astype("Int64").replace(0, pd.NA)
+    return table.astype({"batch_size": "Int64"}).round(4).to_csv(index=False, lineterminator="\n")

@@ -39,7 +39,7 @@ def box(axes: Axes, x: float, y: float, width: float, height: float, colour: str
             width,
             height,
             boxstyle="round,pad=0,rounding_size=0.16",
-            facecolor=style.paler(colour, pale),
+            facecolor=style.mixed(colour, pale),
             edgecolor=colour,
             linewidth=1.8,
             zorder=3,
@@ -81,7 +81,7 @@ def layers(axes: Axes, x: float, y: float, heights: tuple[float, ...], colour: s
                 0.12,
                 height,
                 boxstyle="round,pad=0,rounding_size=0.04",
-                facecolor=style.paler(colour, 0.35),
+                facecolor=style.mixed(colour, 0.35),
                 edgecolor="none",
                 zorder=4,
             )
@@ -113,7 +113,7 @@ def draw() -> object:
     for place, (_, _, _, colour) in enumerate(STUDENTS):
         for column, height in enumerate(((0.16, 0.55, 0.24), (0.12, 0.62, 0.18), (0.22, 0.5, 0.14))[place]):
             x = 9.4 + 0.54 * (place - 1) + 0.13 * (column - 1)
-            axes.bar(x, height, 0.1, bottom=middle - 0.08, color=style.paler(colour, 0.2), zorder=5)
+            axes.bar(x, height, 0.1, bottom=middle - 0.08, color=style.mixed(colour, 0.2), zorder=5)
     text(axes, 9.4, middle - 0.47, "fused logits", 12.5)
     text(axes, 9.4, middle - 0.92, "$g = w_1 z_1 + w_2 z_2 + w_3 z_3$", 12.2)
 

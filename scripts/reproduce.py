@@ -14,32 +14,34 @@ when a run failed.
 
 import contextlib
 import importlib
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataset import dataset_dict
 from helper.arguments import Parser, path, positive_int
 from helper.errors import UserError, run_script
 from helper.files import check_folder
-from helper.recipe import EPOCHS, RECIPE
+from helper.recipe import EPOCHS
 from helper.results import read_json
 from modreduce import ensemble_dict
 from reporting.published import EXPERIMENTS, MEASURED_ORDER, Experiment, by_number
 from scripts import as_typed
 from scripts.runner import Job, Runner, say
 
+if TYPE_CHECKING:
+    from engine.settings import Settings
+
 METHODS = ("kd", "crd", "semckd")
 ALONE, GROUP = "train_teacher.py", "train_modreduce.py"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Reproduction:
     """What a reproduction shares over its runs; extra: further words of their commands."""
 
     dataset: str = "cifar100"
@@ -137,19 +139,17 @@ def words_for(script: str, required: Sequence[str], extra: Sequence[str]) -> lis
 
 
 def plan(
-    experiments: Sequence[int], seeds: Sequence[int], onlines: Sequence[str], settings: Settings
+    experiments: Sequence[int], seeds: Sequence[int], onlines: Sequence[str], shared: Reproduction
 ) -> list[Job]:
     """The runs in the order in which they should start: a teacher just before the first run that needs it."""
     jobs: dict[tuple, Job] = {}
     teachers: dict[tuple[str, ...], Job] = {}
     for seed in seeds:
         for experiment in map(by_number, experiments):
-            teacher = settings.network(experiment.teacher, seeds[0], is_teacher=True)
+            teacher = shared.network(experiment.teacher, seeds[0], is_teacher=True)
             teachers[teacher.words] = teacher
-            group = [
-                settings.group(experiment, teacher.leaves, online, seed) for online in ("none", *onlines)
-            ]
-            for job in (teacher, *group, settings.network(experiment.student, seed)):
+            group = [shared.group(experiment, teacher.leaves, online, seed) for online in ("none", *onlines)]
+            for job in (teacher, *group, shared.network(experiment.student, seed)):
                 jobs.setdefault((job.words, job.leaves), job)
     # the same command as a teacher's: the teacher's run is this student's too, once it is there
     return [
@@ -168,52 +168,60 @@ def check_extra(extra: Sequence[str], jobs: Sequence[Job]) -> str:
     return flags_of(GROUP).parse_args(["--model_s", "any", "--path_t", "any", *extra]).device
 
 
-def by_name(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run by name, also those that stand in groups."""
-    found = {}
-    for name, value in settings.items():
-        found |= by_name(value) if isinstance(value, Mapping) else {name: value}
-    return found
+@cache
+def asked_by(job: Job) -> "Settings":
+    """The settings that a job's command asks for."""
+    from engine.settings import Settings
+
+    flags = flags_of(job.words[0])
+    values = vars(flags.parse_args(job.words[1:]))
+    return Settings.of(values, flags.defaults(values), flags.owners)
 
 
-def comparable(name: str, value: Any, epochs: int) -> Any:
-    """A setting as a file holds it: of a teacher what tells it apart, for no decay epochs the usual ones."""
-    if name == "path_t":
-        return Path(value).parts[-2:] if value else None
-    if name == "lr_decay_epochs" and value is None:
-        return [round(epoch * epochs / EPOCHS) for epoch in RECIPE[name]]
-    return json.loads(json.dumps(value, default=str))
+def differing(job: Job, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs of a run's settings and of those that a job asks for: name -> (there, wanted)."""
+    from engine.optimizer import Recipe
+    from engine.settings import differences
+
+    usual = ("lr_decay_epochs", Recipe(epochs=job.epochs).decay_epochs)
+    sides = [
+        {name: value for name, value in side.items() if (name, value) != usual} for side in (before, now)
+    ]
+    return differences(*sides, asked_by(job).defaults)
 
 
-def differences(job: Job, settings: Mapping[str, Any]) -> dict[str, str]:
-    """What a run's settings have other than a job asks, but for where and how fast it computed."""
-    from engine.run_folder import FREE_SETTINGS
+def is_run_of(job: Job, settings: Mapping[str, Any]) -> bool:
+    """Whether a run's settings are those of a job, but for where and how fast it computed."""
+    from engine.settings import identity
 
-    flags, settings, differing = flags_of(job.words[0]), by_name(settings), {}
-    asked = vars(flags.parse_args(job.words[1:]))
-    for name in sorted(asked.keys() - (FREE_SETTINGS - {"path_t"}) - {"deterministic", "compile"}):
-        there = comparable(name, settings.get(name, flags.get_default(name)), job.epochs)
-        wanted = comparable(name, asked[name], job.epochs)
-        if wanted not in (there, "auto"):
-            differing[name] = f"{name} {there} there, {wanted} wanted"
-    return differing
+    asked, before = asked_by(job), identity(settings)
+    precision = asked.compute.precision
+    now = identity(asked.nested() | {"resolved": {} if precision == "auto" else {"precision": precision}})
+    if differing(job, {name: before[name] for name in before.keys() & now.keys()}, now):
+        return False
+    teacher = settings.get("options", settings).get("path_t")
+    return job.words[0] == ALONE or Path(teacher).parts[-2:] == Path(asked.options["path_t"]).parts[-2:]
 
 
 def complaint(teacher: Job) -> str | None:
     """What speaks against a teacher's checkpoint that stands there; published and older ones say less."""
     from helper.checkpoint import read_checkpoint
+    from models.record import NetworkRecord
 
-    content = read_checkpoint(teacher.leaves)
-    found = differences(teacher, content["settings"]) if isinstance(content.get("settings"), dict) else {}
-    epochs = content.get("epochs", content.get("epoch"))
-    if isinstance(epochs, int) and epochs != teacher.epochs:
-        found["epochs"] = f"epochs {epochs} there, {teacher.epochs} wanted"
-    for name in ("seed", "model"):  # any seed will do, and a network of another name does not load
-        found.pop(name, None)
-    if not found:
+    record = NetworkRecord.of(read_checkpoint(teacher.leaves))
+    before, now = ({}, {}) if record.changed is None else (record.changed, asked_by(teacher).changed())
+    epochs = record.epochs or record.epoch
+    if epochs is not None:
+        before, now = before | {"epochs": epochs}, now | {"epochs": teacher.epochs}
+    found = differing(teacher, before, now)
+    # any seed will do, and a network of another name does not load
+    told = [
+        f"{name} ({a} there, {b} wanted)" for name, (a, b) in found.items() if name not in ("seed", "model")
+    ]
+    if not told:
         return None
     how = "move it away, and it is trained anew, or give another --save_folder"
-    return f"{teacher.leaves} is another teacher: {', '.join(found.values())}; {how}"
+    return f"{teacher.leaves} is another teacher: {', '.join(told)}; {how}"
 
 
 def is_done(job: Job, save_folder: Path) -> bool:
@@ -221,8 +229,8 @@ def is_done(job: Job, save_folder: Path) -> bool:
     if job.leaves:
         return job.leaves.exists() and not complaint(job)
     for results in save_folder.rglob("results.json"):
-        with contextlib.suppress(UserError, KeyError, TypeError):
-            if not differences(job, read_json(results.with_name("args.json"))["settings"]):
+        with contextlib.suppress(UserError, KeyError, TypeError, AttributeError):
+            if is_run_of(job, read_json(results.with_name("args.json"))["settings"]):
                 return True
     return False
 
@@ -239,9 +247,9 @@ def main(words: Sequence[str] | None = None) -> None:
     if unknown := [name for name in onlines if name not in ensemble_dict]:
         raise UserError(f"--online {unknown[0]} is unknown; allowed are {', '.join(ensemble_dict)}")
     check_folder(args.save_folder, "--save_folder")
-    settings = Settings(args.dataset, args.epochs, args.save_folder)
-    device = check_extra(extra, plan(experiments, seeds, onlines, settings))
-    jobs = plan(experiments, seeds, onlines, replace(settings, extra=extra))
+    shared = Reproduction(args.dataset, args.epochs, args.save_folder)
+    device = check_extra(extra, plan(experiments, seeds, onlines, shared))
+    jobs = plan(experiments, seeds, onlines, replace(shared, extra=extra))
     for job in jobs:
         if job.leaves and job.leaves.exists() and (said := complaint(job)):
             raise UserError(said)

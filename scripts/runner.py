@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from helper.errors import Interrupted
+from helper.signals import StopSignals
 from scripts import as_typed, in_root
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 EPOCH = re.compile(rb"epoch (\d+)/\d+ ")
 TAIL = 16_384
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -67,7 +67,8 @@ class Runner:
         Raises Interrupted after a signal to stop, once the runs have saved and left.
         """
         self.ended, self.count = 0, len(jobs)
-        with self._signals(), self._bar(jobs) as bar, ThreadPoolExecutor(self.width) as pool:
+        stops = StopSignals(self._stops.append, every=True)
+        with stops, self._bar(jobs) as bar, ThreadPoolExecutor(self.width) as pool:
             try:
                 self._schedule(jobs, lambda job: pool.submit(self._run, job, bar))
             except BaseException:
@@ -152,18 +153,6 @@ class Runner:
         epochs = sum(job.epochs for job in jobs)
         times = {"mininterval": seconds, "maxinterval": seconds, "smoothing": 0}
         return tqdm(total=epochs, unit="epoch", leave=False, disable=not jobs, **times)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def handle(number: int, frame: object) -> None:
-            self._stops.append(number)
-
-        before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _signal_runs(self, number: int) -> None:
         with self._lock:

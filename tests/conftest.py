@@ -1,7 +1,9 @@
 """What several test files share."""
 
+import errno
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -53,6 +55,26 @@ def batch(data: Data) -> Batch:
     """The first eight of them."""
     images = torch.from_numpy(data.images[:8]).permute(0, 3, 1, 2).float() / 128 - 1
     return Batch(images, torch.from_numpy(data.labels[:8]), torch.arange(8))
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection to another machine, whatever library asks for it; this one is reachable."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family != socket.AF_UNIX and not str(address[0]).startswith(("127.", "::1", "localhost")):
+            raise OSError(errno.ENETUNREACH, "no network in this test")
+        connect(self, address)
+
+    def unknown(host: str, *arguments: object, **keywords: object) -> list:
+        if host not in ("localhost", "127.0.0.1", "::1"):
+            raise socket.gaierror(socket.EAI_AGAIN, "no network in this test")
+        return lookup(host, *arguments, **keywords)
+
+    lookup = socket.getaddrinfo
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
 
 def _is_whole(path: Path) -> bool:

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from helper.checkpoint import read_checkpoint
-from tests import running
-from tests.running import EPOCHS, STEPS, Runner, outcome, run_folder
+from tests.commands import running
+from tests.commands.running import EPOCHS, STEPS, outcome, run_folder
 
 SMALL_CRD = "--nce_k 8 --feat_dim 16"
 PAIR = "train_modreduce --model_s resnet8 --distill"
@@ -40,16 +40,6 @@ class Whole(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def runner(tmp_path_factory) -> Runner:
-    folder = tmp_path_factory.mktemp("resume")
-    running.make_materials(folder)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    runner = Runner(folder)
-    assert runner("train_teacher --model none").status == 2  # the server starts with its first process
-    return runner
-
-
-@pytest.fixture(scope="module")
 def whole(runner):
     """Undisturbed runs by name, made when first asked for."""
     made: dict[str, Whole] = {}
@@ -66,12 +56,6 @@ def whole(runner):
         return made[name]
 
     return get
-
-
-@pytest.fixture
-def root(runner, request) -> Path:
-    """A save folder of the test's own."""
-    return runner.folder / f"save_{abs(hash(request.node.name))}"
 
 
 def same(root: Path, whole: Whole) -> None:
@@ -144,7 +128,7 @@ def test_a_finished_run_says_so_and_brings_the_teacher_where_it_belongs(runner, 
     copy.unlink()
     ended = runner(RUNS["teacher"], "--save_folder", root.name, "--resume")
     assert (ended.status, ended.err) == (0, "")
-    assert "is finished already: nothing to do" in ended.out
+    assert "is finished already, with these settings: nothing to do" in ended.out
     assert copy.read_bytes() == expected.left["teacher_last.pth"]
     same(root, expected)
 
@@ -211,7 +195,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(runner, whole, root):
     ended = runner(*command, hook=running.poisoned_at, hook_arguments=("crd", STEPS + 2))
     assert ended.status == 2 and ended.err.count("\n") == 1
     assert "student crd diverged in epoch 2: its loss term 'method' is nan; " in ended.err
-    assert "last.pth holds the state after epoch 1; try --clip_grad 5" in ended.err
+    assert "last.pth holds an earlier state; try --clip_grad 5" in ended.err
     state = read_checkpoint(run_folder(root) / "last.pth")
     assert state["progress"]["epoch"] == 1
     assert all(v.isfinite().all() for v in state["task"].values() if isinstance(v, torch.Tensor))
@@ -222,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(runner, whole, root):
 def test_a_learning_rate_that_is_too_large_is_told_as_divergence(runner, root):
     ended = runner(RUNS["teacher"], "--save_folder", root.name, "--learning_rate", "1e30", "--clip_grad", "0")
     assert ended.status == 2 and ended.err.count("\n") == 1
-    assert "student teacher diverged in epoch 1: " in ended.err and "no epoch was finished" in ended.err
+    assert "student teacher diverged in epoch 1: " in ended.err and "no state was written yet" in ended.err
     assert not list(root.glob("**/*.pth"))
 
 

@@ -14,7 +14,7 @@ from dataset.split import stratified_indices
 from helper.checkpoint import read_checkpoint, write_checkpoint
 from models import model_dict
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--dataset", "digits", "--train_size", "160", "--batch_size", "16", "--precision", "fp32"]
 TAGS = {"train_acc", "train_loss", "test_acc", "test_acc_top5", "test_loss"}
 

@@ -84,7 +84,10 @@ def trained_modules(group, literal: LiteralStep) -> list[tuple]:
 
 
 def test_the_step_is_that_of_the_literal_implementation(data, batch):
-    """One step changes everything by the same, to a thousandth; three have the same losses."""
+    """One step changes everything by the same, to a thousandth; three have the same losses and banks.
+
+    What differs in the last bits grows tenfold with each step of untrained networks.
+    """
     group = group_of(METHODS, "wavg", data)
     group.train()
     group.begin_epoch(120, 240)
@@ -98,14 +101,14 @@ def test_the_step_is_that_of_the_literal_implementation(data, batch):
         literal(list(sample))
         for values, theirs in zip(logged_values(logged), literal.students, strict=True):
             assert values["loss"] == pytest.approx(theirs.losses[-1], rel=1e-4), number
+        loss, contrast = group.students[1].distiller.loss, literal.students[1].method
+        for ours, theirs in ((loss.bank_s, contrast.bank_s), (loss.bank_t, contrast.bank_t)):
+            assert torch.allclose(ours.vectors, theirs, rtol=0, atol=1e-5 * 10**number), number
         if number == 0:
             for old, (ours, theirs) in zip(before, pairs, strict=True):
                 change = weights(theirs) - old
                 assert change.norm() > 0
                 assert (weights(ours) - old - change).norm() < 1e-3 * change.norm()
-    loss, contrast = group.students[1].distiller.loss, literal.students[1].method
-    assert torch.allclose(loss.bank_s.vectors, contrast.bank_s, atol=1e-4)
-    assert torch.allclose(loss.bank_t.vectors, contrast.bank_t, atol=1e-4)
 
 
 @pytest.mark.parametrize("online", ["wavg", "one", "fc", "pcl"])

@@ -1,10 +1,13 @@
 """Downloading teachers from servers that cut, stall, lie, fail and change their files."""
 
+import io
 import time
 from pathlib import Path
 
 import pytest
+import requests
 
+from helper.errors import UserError
 from scripts import download
 from tests.scripts.teacher_server import (
     CUT,
@@ -204,6 +207,39 @@ def test_redirects_stay_in_the_web(server, save, tmp_path, capsys):
     server.answers["/elsewhere"] = [file(published())]
     server.teacher("resnet56", status(302, Location="/elsewhere"))
     assert run(save) == 0
+
+
+def answer(url: str, status_code: int = 200, history: tuple = ()) -> requests.Response:
+    """An answer without a server."""
+    made = requests.Response()
+    made.url, made.status_code, made.history, made.raw = url, status_code, list(history), io.BytesIO()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("urls", "followed"),
+    [
+        (["http://a/x", "https://a/x"], True),
+        (["https://a/x", "https://b/x"], True),
+        (["https://a/x", "http://a/x"], False),
+        (["http://a/x", "https://a/x", "http://a/x", "https://a/x"], False),
+    ],
+)
+def test_redirects_never_go_from_https_back_to_http(urls, followed, monkeypatch):
+    downloader = download.Downloader(1, 0, 0)
+    last = answer(urls[-1], history=[answer(url, 302) for url in urls[:-1]])
+    monkeypatch.setattr(downloader.session, "get", lambda *arguments, **keywords: last)
+    if followed:
+        assert downloader.ask(urls[0], {}) is last
+    else:
+        with pytest.raises(UserError, match="from https back to http"):
+            downloader.ask(urls[0], {})
+
+
+def test_redirects_without_end_are_final(server, save, capsys):
+    server.teacher("resnet56", status(302, Location="/repo/resnet56_vanilla/ckpt_epoch_240.pth"))
+    assert run(save) == 1
+    assert "redirects to where this program does not follow" in capsys.readouterr().out
 
 
 def test_a_file_too_large_for_a_teacher_is_refused(server, save, capsys, monkeypatch):
