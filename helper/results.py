@@ -88,8 +88,8 @@ class StudentScore:
         for value in (self.test_acc_last, self.test_acc_best):
             _check_percent(value)
         if not self.label:
-            method = self.method
-            object.__setattr__(self, "label", OLD_LABELS.get(method or "", method or self.name))
+            method = self.method or self._base
+            object.__setattr__(self, "label", OLD_LABELS.get(method, method))
 
     @property
     def method(self) -> str | None:
@@ -97,12 +97,15 @@ class StudentScore:
         return ALIASES.get(self.distill or "", self.distill)
 
     @property
+    def _base(self) -> str:
+        """The name without its number."""
+        base, _, number = self.name.rpartition("_")
+        return base if base and number.isdecimal() else self.name
+
+    @property
     def title(self) -> str:
-        """The student's name with its method's label: 'kd_2' becomes 'KD 2'."""
-        number = self.name.removeprefix(self.distill or "").removeprefix("_")
-        if not self.distill or (number and not number.isdecimal()) or not self.name.startswith(self.distill):
-            return self.name
-        return f"{self.label} {number}".strip()
+        """The student's name with its label: 'kd_2' becomes 'KD 2'."""
+        return self.label + self.name.removeprefix(self._base).replace("_", " ")
 
 
 @dataclass(frozen=True)

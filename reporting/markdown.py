@@ -45,7 +45,8 @@ the mean over experiments (their number in brackets).
 def markdown(rows: pd.DataFrame, figure: str, warnings: Sequence[str], run_count: int, version: str) -> str:
     """The whole report. figure: the path of its picture as seen from the text."""
     repeated = rows[rows.experiment > 0]
-    other, alone = (rows[(rows.experiment == 0) & side] for side in (rows.teacher != "", rows.teacher == ""))
+    other = rows[(rows.experiment == 0) & rows.compared]
+    alone = rows[(rows.kind == "alone") & (rows.teacher == "")]
     parts = [HEAD.format(version=version, runs=run_count, figure=figure)]
     if not repeated.empty:
         parts += ["## The fifteen experiments\n", fifteen(repeated), conclusions(repeated)]
@@ -203,7 +204,8 @@ def detail(rows: pd.DataFrame) -> str:
         elif name == "Device":
             columns.append("device")
     title = f"Experiment {table.experiment}: " if table.experiment else ""
-    return f"### {title}{table.teacher} → {table.student}\n\n{' '.join(said)}\n\n{as_table(cells[columns])}"
+    title += f"{table.teacher} → {table.student}" if table.teacher else f"{table.student} without a teacher"
+    return f"### {title}\n\n{' '.join(said)}\n\n{as_table(cells[columns])}"
 
 
 def networks_alone(rows: pd.DataFrame) -> str:

@@ -22,7 +22,7 @@ MOST_PANELS = 12
 def report_figure(rows: pd.DataFrame) -> Figure:
     """The fifteen experiments against the published numbers, and a panel for each other pair of networks."""
     repeated = rows[rows.experiment > 0]
-    others = [table for _, table in rows[(rows.experiment == 0) & (rows.teacher != "")].groupby("table")]
+    others = [table for _, table in rows[(rows.experiment == 0) & rows.compared].groupby("table")]
     others = others[:MOST_PANELS]
     heights = [5.6] if not (repeated.empty and others) else []
     heights += [1.5 + 0.27 * len(table) for table in others]
@@ -79,8 +79,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, palette: Mapping[str, Any]) -> None:
     details = f"{table.dataset}, {table.epochs} epochs, {images}, batch {table.batch_size}"
     if table.teacher_sha256:
         details += f", teacher {table.teacher_sha256[:8]}"
-    title = f"{table.teacher} → {table.student}\n{details}"
-    style.set_style(axes, title, "Top-1 accuracy on the test set (%)", "")
+    pair = f"{table.teacher} → {table.student}" if table.teacher else f"{table.student} without a teacher"
+    style.set_style(axes, f"{pair}\n{details}", "Top-1 accuracy on the test set (%)", "")
     axes.grid(False, axis="y")
     teacher = rows.last_mean[rows.kind == "teacher"]
     rows = rows[(rows.kind != "teacher") & rows.last_mean.notna()]

@@ -34,10 +34,10 @@ AVERAGES = {
 def collect(frame: pd.DataFrame, warn: Callable[[str], None] = print) -> pd.DataFrame:
     """Every row of every table, the published experiments first, from the frame of the runs.
 
-    Its columns are TABLE, ROW and: table (a number), experiment (0: none), variant (what tells the row from
-    others of its table), runs, mean, standard deviation and single values of last and best, the mean of the
-    seconds, device, published. A network alone stands in every table of that student. A seed that is there
-    twice counts once, and `warn` gets a line.
+    Its columns are TABLE, ROW and: table (a number), experiment (0: none), compared (whether the table has
+    more than a network alone), variant (what tells the row from others of its table), runs, mean, standard
+    deviation and single values of last and best, the mean of the seconds, device, published. A network alone
+    stands in every table of that student. A seed that is there twice counts once, and `warn` gets a line.
     """
     samples = _in_every_table(pd.concat([frame, _best_of_run(frame)], ignore_index=True))
     twice = samples.duplicated([*TABLE, *ROW, "seed", "name"])
@@ -54,6 +54,7 @@ def collect(frame: pd.DataFrame, warn: Callable[[str], None] = print) -> pd.Data
     rows["last_table"], rows["untaught"] = rows.experiment.replace(0, 99), rows.teacher == ""
     rows = rows.sort_values(["last_table", "untaught", *TABLE, "place"], ignore_index=True)
     rows["table"] = rows.groupby(TABLE, sort=False).ngroup()
+    rows["compared"] = rows.groupby("table").kind.transform(lambda kinds: set(kinds) != {"alone"})
     return rows
 
 

@@ -82,6 +82,8 @@ def test_the_keys_of_version_0_1_stand_in_what_is_written_and_its_files_are_read
 def test_a_method_without_a_label_is_called_by_its_name_and_a_student_alone_by_its_own():
     mine = StudentScore("cat_kd_2", "resnet8", "cat_kd", 1.0, 2.0)
     assert (mine.label, mine.title) == ("cat_kd", "cat_kd 2")
+    assert StudentScore("peer_3", "resnet8", None, 1.0, 2.0, label="Peer").title == "Peer 3"
+    assert StudentScore("peer_3", "resnet8", None, 1.0, 2.0).title == "peer 3"
     alone = StudentScore("student", "resnet8", None, 1.0, 2.0)
     assert (alone.label, alone.title) == ("student", "student")
 

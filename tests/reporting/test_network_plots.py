@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from helper.checkpoint import write_checkpoint
 from helper.errors import UserError
+from models import model_dict
 from reporting import network_plots
 from reporting.network_plots import NetworkOutputs
 from tests.reporting.made_up_metrics import PNG
@@ -66,10 +68,6 @@ def test_the_figures_of_networks_have_a_panel_each():
         (["schedule", "--epochs", "3", "--online_start", "3"], "--online_start 3"),
         (["schedule", "--out", "x.gif"], "'.gif'"),
         (["cka", "--path_t", "t.pth", "--path_s", "s.pth", "--dataset", "digits"], "no checkpoint at t.pth"),
-        (
-            ["tsne", "--path_t", "t", "--path_s", "s", "--dataset", "digits", "--classes", "10"],
-            "--classes 10",
-        ),
     ],
 )
 def test_figures_say_what_is_wrong(words, said, tmp_path, monkeypatch):
@@ -90,3 +88,16 @@ def test_the_figures_script_draws_the_schedule(tmp_path, monkeypatch, capsys):
     script.main()
     assert capsys.readouterr().out == "schedule.png\n"
     assert (tmp_path / "schedule.png").read_bytes().startswith(PNG)
+
+
+def test_figures_say_which_classes_there_are(tmp_path, monkeypatch):
+    import figures as script
+
+    weights = model_dict["resnet8"](num_classes=10).state_dict()
+    write_checkpoint({"model": weights, "arch": "resnet8", "num_classes": 10}, tmp_path / "t.pth")
+    words = "figures.py tsne --path_t t.pth --path_s t.pth --dataset digits --classes 10"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", words.split())
+    with pytest.raises(UserError, match="--classes 10"):
+        script.main()
+    assert os.listdir(tmp_path) == ["t.pth"]

@@ -74,7 +74,7 @@ def test_what_was_changed_is_read_whichever_version_wrote_it(runs):
 def test_a_flag_of_an_ensemble_says_nothing_about_offline_learning(runs):
     runs.group(70, 71, 72, pcl_T=5.0, online="pcl")
     runs.group(70, 71, 72, pcl_T=5.0)
-    assert {(run.online, run.variant(["kd"])) for run in find_runs([runs.folder])} == {
+    assert {(run.online, run.variant(["kd", run.online])) for run in find_runs([runs.folder])} == {
         ("pcl", (("pcl_T", "5.0"),)),
         ("", ()),
     }

@@ -215,6 +215,20 @@ def test_online_methods_groups_and_starts_are_told_apart(runs):
     assert pick(rows, "best", "wavg (KD, KD 2)").group_size == 2
 
 
+def test_peers_without_a_teacher_stand_beside_their_network_alone(runs):
+    runs.add({("peer", None): 70.0, ("peer_2", None): 72.0}, online="dml", epochs=10)
+    runs.alone(69.0, epochs=10)
+    rows = runs.rows()
+    assert list(rows.row) == [
+        "student alone",
+        "dml (peer, peer 2): peer student",
+        "dml (peer, peer 2): peer 2 student",
+        "dml (peer, peer 2): ensemble",
+        "ModReduce dml (peer, peer 2): best of 2",
+    ]
+    assert list(rows["last_mean"]) == [69, 70, 72, 78, 72] and rows.compared.all()
+
+
 def test_a_seed_twice_is_told_and_counts_once(runs):
     runs.group(70, 71, 72, online="wavg")
     runs.group(75, 76, 77, online="wavg")

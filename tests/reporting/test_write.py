@@ -90,6 +90,14 @@ def test_tables_say_which_data_and_teacher_they_are_of_and_in_which_precision(ru
     assert table["", ""] == ["9 (cdcdcdcd)", "9 (efefefef)"] and table["KD", "last"] == ["70.00", "60.00"]
 
 
+def test_peers_without_a_teacher_have_a_table(runs, tmp_path):
+    runs.add({("peer", None): 70.0, ("peer_2", None): 72.0}, online="dml", epochs=10)
+    runs.alone(69.0, epochs=10)
+    text = write_report([runs.folder], tmp_path / "out")[0].read_text()
+    assert "### resnet8x4 without a teacher" in text and "+3.00" in text.split("###")[1]
+    assert "## Networks alone" in text
+
+
 def test_runs_without_settings_are_said_to_be(runs, tmp_path, capsys):
     (runs.group(70, 71, 72) / "args.json").unlink()
     text = write_report([runs.folder], tmp_path / "out")[0].read_text()

@@ -124,8 +124,9 @@ def test_the_commands_are_ones_that_the_training_scripts_take():
 def test_the_home_folder_and_a_space_in_a_name(place, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(place / "my home"))
     run("--experiments 9 --save_folder=~/x --dry_run")
-    command = capsys.readouterr().out.splitlines()[1]
-    assert shlex.split(command)[3] == f"{place}/my home/x/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert commands[1][3] == f"{place}/my home/x/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+    assert commands[-1][2] == f"{place}/my home/x"
 
 
 def test_all_runs_are_made_once_then_skipped_and_the_teacher_comes_first(place, capsys):
