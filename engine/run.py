@@ -59,6 +59,8 @@ def train(
         before = state["settings"] if state is not None else run.settings_of_finished()
     differing = {} if before is None else differences(before, kept, settings.defaults)
     longer = differing.pop("epochs", None) if state is not None else None
+    if longer is not None:
+        differing.pop("lr_decay_epochs", None)  # what matters of these is looked at epoch by epoch
     refuse_differences(run, differing)
     if run.finished and longer is None:
         print(f"{run.path} is finished already, with these settings: nothing to do")
