@@ -94,7 +94,8 @@ def train(
             task.compile()
         run.write_text("summary.txt", summaries(task, data))
         images = f"{loaders.train.n_data} images, {settings.recipe.epochs} epochs"
-        run.log(f"{run.path}: {images}, {device_name(device)}, {precision}{going_on(trainer.progress)}")
+        how = f"{precision}, evaluated in {settings.compute.eval_precision}"
+        run.log(f"{run.path}: {images}, {device_name(device)}, {how}{going_on(trainer.progress)}")
         for note in notes:
             run.log(f"note: {note}")
         score = teacher_score(task, teacher, loaders)
