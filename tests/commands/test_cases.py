@@ -1,4 +1,4 @@
-"""What users bring to the training scripts, a case each: names, stops, file systems, other projects' flags."""
+"""What users bring to the training scripts, a case each: names, stops, disks, other projects' flags."""
 
 import csv
 import errno
