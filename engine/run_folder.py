@@ -137,9 +137,7 @@ class RunFolder:
         about = {"device": device_name(device), "versions": versions(), "git_commit": git_commit()}
         self.write_json("args.json", {"command": " ".join(sys.argv), **asked, **about})
         if not in_utf8(self.path):
-            self.log(
-                f"warning: TensorBoard cannot write to {self.path}, whose name is not in UTF-8: no events"
-            )
+            self.log(f"warning: {self.path} has no name in UTF-8, which TensorBoard wants: no events")
 
     def close(self) -> None:
         """Flush the events and give the lock back."""
