@@ -52,12 +52,12 @@ class Distiller(nn.Module):
     UserError if the networks or the flags do not fit. Parameters are trained with the student, buffers are
     saved with it, and `random`, seeded anew in each epoch and saved too, is there to draw from.
 
-    label: its name in tables and legends; weights: published defaults of -r, -a and -b; multiplier: ModReduce's
-    factor of the whole offline loss over the sum of its weights, None for that sum, so that the loss is the
-    published one; warm_up: epochs over which beta grows linearly; pretraining: epochs of `pretrain` before the
-    run; views: further views of each batch that it reads; fixed_batch: whether every batch must have the size of
-    the first; free_scale: whether nothing holds the scale of the student's logits, so that an ensemble has to
-    standardise them first.
+    label: its name in tables and legends; weights: published defaults of -r, -a and -b; multiplier:
+    ModReduce's factor of the whole offline loss over the sum of its weights, None for that sum, so that the
+    loss is the published one; warm_up: epochs over which beta grows linearly; pretraining: epochs of
+    `pretrain` before the run; views: further views of each batch that it reads; fixed_batch: whether every
+    batch must have the size of the first; free_scale: whether nothing holds the scale of the student's
+    logits, so that an ensemble has to standardise them first.
     """
 
     label: ClassVar[str] = ""

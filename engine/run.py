@@ -59,6 +59,8 @@ def train(
         before = state["settings"] if state is not None else run.settings_of_finished()
     differing = {} if before is None else differences(before, kept, settings.defaults)
     longer = differing.pop("epochs", None) if state is not None else None
+    if longer is not None:
+        differing.pop("lr_decay_epochs", None)  # what matters of these is looked at epoch by epoch
     refuse_differences(run, differing)
     if run.finished and longer is None:
         print(f"{run.path} is finished already, with these settings: nothing to do")
@@ -92,7 +94,8 @@ def train(
             task.compile()
         run.write_text("summary.txt", summaries(task, data))
         images = f"{loaders.train.n_data} images, {settings.recipe.epochs} epochs"
-        run.log(f"{run.path}: {images}, {device_name(device)}, {precision}{going_on(trainer.progress)}")
+        how = f"{precision}, evaluated in {settings.compute.eval_precision}"
+        run.log(f"{run.path}: {images}, {device_name(device)}, {how}{going_on(trainer.progress)}")
         for note in notes:
             run.log(f"note: {note}")
         score = teacher_score(task, teacher, loaders)

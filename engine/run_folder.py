@@ -136,6 +136,8 @@ class RunFolder:
         (self.path / "results.json").unlink(missing_ok=True)  # a finished run that goes on is unfinished
         about = {"device": device_name(device), "versions": versions(), "git_commit": git_commit()}
         self.write_json("args.json", {"command": " ".join(sys.argv), **asked, **about})
+        if not in_utf8(self.path):
+            self.log(f"warning: {self.path} has no name in UTF-8, which TensorBoard wants: no events")
 
     def close(self) -> None:
         """Flush the events and give the lock back."""
@@ -199,6 +201,8 @@ class RunFolder:
             SummaryWriter,  # slow to import, and only needed once training runs
         )
 
+        if not in_utf8(self.path):
+            return
         try:
             for row in rows:
                 name, epoch = row["student"], row["epoch"]
@@ -237,6 +241,15 @@ class RunFolder:
             raise UserError(
                 f"cannot write {self.path / 'log.txt'}: {one_line(error.strerror or error)}"
             ) from error
+
+
+def in_utf8(path: Path) -> bool:
+    """Whether a path has a name in UTF-8, as TensorBoard wants it; Linux allows any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def copied(content: Any) -> Any:

@@ -64,12 +64,15 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a resumed run must share with its beginning, from settings as a run keeps them, now or formerly.
 
-    Where and how it computes may differ, but for the precision that was used.
+    Where and how it computes may differ, but for the precision that was used. Decays of the learning rate
+    that follow from the number of epochs are the same as when they are asked for.
     """
     if is_former(settings):
         found = without_defaults(settings) | {"eval_precision": settings.get("precision")}
     else:
         found = {**settings["data"], **settings["recipe"], **settings["options"], **settings["resolved"]}
+    if found.get("lr_decay_epochs") is None and "epochs" in found:
+        found["lr_decay_epochs"] = Recipe(epochs=found["epochs"]).decay_epochs
     compute, place = ({field.name for field in fields(kind)} for kind in (Compute, Place))
     free = (compute - set(PRECISIONS)) | place | set(FOUND_ELSEWHERE)
     return {name: value for name, value in found.items() if name not in free}

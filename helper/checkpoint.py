@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,10 +16,11 @@ from helper.arguments import SETTINGS_OF_PUBLISHED_FILES
 from helper.errors import UserError, one_line
 from helper.file_kind import refuse_other_kinds
 from helper.files import write_atomically
-from helper.pickled import PLAIN_NUMPY, how_to_convert
+from helper.pickled import NUMPY_NUMBERS, how_to_convert
 
 CHECKSUM = "sha256"  # of the content, in files of version 0.1; an archive has checksums of its own
 ZIP_START = b"PK\x03\x04"
+READABLE = [SETTINGS_OF_PUBLISHED_FILES, *NUMPY_NUMBERS]
 CUT_OFF = "it is cut off or no PyTorch checkpoint"
 
 
@@ -77,7 +77,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         content = _load(path)
     except pickle.UnpicklingError as error:
         if advice := how_to_convert(path):
-            raise UserError(f"{path} holds code or objects {advice}") from error
+            raise UserError(f"{path} {advice}") from error
         raise damaged(path, CUT_OFF) from error
     except UserError:
         raise
@@ -92,45 +92,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     checksum = content.pop(CHECKSUM, None)
     if checksum is not None and checksum != digest(content):
         raise damaged(path, "its checksum does not match its content")
-    return plain_numbers(content)
+    return content
 
 
 def _load(path: Path) -> Any:
-    """What torch.load gives, where only values are allowed: numpy's single numbers among them."""
-    allowed = [SETTINGS_OF_PUBLISHED_FILES, *{type(np.dtype(code)) for code in PLAIN_NUMPY}]
-    allowed += [(numpy_dtype, "numpy.dtype")]
-    allowed += [(numpy_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+    """What torch.load gives where only values are allowed, with Python's numbers for numpy's."""
+    with torch.serialization.safe_globals(READABLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def numpy_dtype(code: str, *flags: bool) -> np.dtype:
-    """The type of a single number of numpy's; UnpicklingError for every other, such as one of objects."""
-    found = np.dtype(code) if isinstance(code, str) else None
-    if found is None or found.char not in PLAIN_NUMPY:
-        raise pickle.UnpicklingError(f"numpy type {code!r}")
-    return found
-
-
-def numpy_number(kind: np.dtype, value: bytes) -> Any:
-    """A single number of numpy's, from the bytes that it was pickled as."""
-    if not isinstance(value, bytes) or kind.char not in PLAIN_NUMPY:
-        raise pickle.UnpicklingError(f"numpy number of type {kind}")
-    return np.frombuffer(value, kind, count=1)[0]
-
-
-def plain_numbers(content: Any) -> Any:
-    """The content with Python's numbers for numpy's."""
-    if isinstance(content, np.generic):
-        return content.item()
-    if type(content) in (list, tuple):
-        return type(content)(map(plain_numbers, content))
-    return {key: plain_numbers(value) for key, value in content.items()} if _is_dict(content) else content
-
-
-def _is_dict(content: Any) -> bool:
-    return isinstance(content, dict) and any(not isinstance(value, Tensor) for value in content.values())
 
 
 def is_safetensors(path: Path) -> bool:

@@ -11,6 +11,7 @@ from helper.checkpoint import digest, read_checkpoint
 from helper.errors import UserError
 from helper.files import hard_link
 from models import build_network, is_network, model_dict
+from models.fitting import said_of_fitting
 from models.layouts import LAYOUTS, find_weights, is_state_dict, what_was_taken, with_counters, without_prefix
 from models.record import NetworkRecord
 
@@ -76,7 +77,7 @@ def read_network(path: str | Path, model_name: str | None = None) -> NetworkFile
         {} if entry is None else {k: v for k, v in content.items() if not (k in LAYOUTS and is_state_dict(v))}
     )
     record = NetworkRecord.of(further)
-    arch = network_name(further, path, model_name)
+    arch = network_name(further, path, model_name, weights)
     network = build_network(arch, FIRST_CLASSES)
     own = network.state_dict()
     weights, prefix = without_prefix(weights, own, path)
@@ -98,7 +99,9 @@ def load_network(
     return file.network, file.arch, file.content()
 
 
-def network_name(content: Mapping[str, Any], path: Path, model_name: str | None) -> str:
+def network_name(
+    content: Mapping[str, Any], path: Path, model_name: str | None, weights: Mapping[str, Tensor]
+) -> str:
     """The given name, else the file's 'arch', else its folder's '<name>_vanilla'.
 
     Raises UserError where the given name and the file's are both of networks here and differ, or where there
@@ -117,11 +120,13 @@ def network_name(content: Mapping[str, Any], path: Path, model_name: str | None)
     if name is None and folder.endswith("_vanilla"):
         name = folder.removesuffix("_vanilla")
     if name is None:
-        raise UserError(f"{path} does not say which network it holds: name it with {NAMING}")
+        raise UserError(
+            f"{path} does not say which network it holds: name it with {NAMING}{said_of_fitting(weights)}"
+        )
     if not isinstance(name, str) or not is_network(name):
         raise UserError(
             f"{path}: unknown network {name!r}; the networks are {', '.join(model_dict)}; if it is one of "
-            f"these, name it with {NAMING}"
+            f"these, name it with {NAMING}{said_of_fitting(weights)}"
         )
     return name
 
@@ -143,7 +148,7 @@ def filled(network: nn.Module, arch: str, weights: Mapping[str, Tensor], what: s
         own = network.state_dict()
         differing = [key for key in differing if own[key].shape != weights[key].shape]
     if differing or missing or unexpected:
-        raise other_architecture(arch, what, missing, unexpected, differing)
+        raise other_architecture(arch, what, missing, unexpected, differing, said_of_fitting(weights))
     if broken := [key for key in own if not bool(weights[key].isfinite().all())]:
         raise UserError(
             f"{what} has weights that are not finite numbers (first: {broken[0]}): take an older checkpoint"
@@ -153,9 +158,17 @@ def filled(network: nn.Module, arch: str, weights: Mapping[str, Tensor], what: s
 
 
 def other_architecture(
-    arch: str, what: str, missing: Sequence[str], unexpected: Sequence[str], differing: Sequence[str]
+    arch: str,
+    what: str,
+    missing: Sequence[str],
+    unexpected: Sequence[str],
+    differing: Sequence[str],
+    fitting: str,
 ) -> UserError:
-    """The error for weights that do not fit, which names the network of another code base if it is one."""
+    """The error for weights that do not fit, which names the network of another code base if it is one.
+
+    fitting: what to say of the networks that they do fit.
+    """
     example = (*missing, *unexpected, *differing)[0]
     for beginning, sign, whose in NAMESAKES:
         if arch.startswith(beginning) and any(sign in key for key in unexpected):
@@ -166,7 +179,7 @@ def other_architecture(
             )
     return UserError(
         f"{what} is of another architecture: {len(missing)} weights missing, {len(unexpected)} unknown, "
-        f"{len(differing)} of another shape (first: {example}); name its network with {NAMING}"
+        f"{len(differing)} of another shape (first: {example}); name its network with {NAMING}{fitting}"
     )
 
 

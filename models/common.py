@@ -46,7 +46,10 @@ class StagedNetwork(nn.Module):
         return next(self._modules[name] for name in ("fc", "linear", "classifier") if name in self._modules)
 
     def norms_before_relu(self) -> list[nn.BatchNorm2d]:
-        """The batch norms, one per stage, that give the maps before the ReLU, but for a shortcut's part."""
+        """The batch norms, one per stage, that give the maps before the ReLU, but for a shortcut's part.
+
+        Raises UserError where a family has none.
+        """
         return [norm_of(list(stage)[-1]) for stage in self.stages()]
 
     def stem(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helper.errors import UserError
 from models.common import StagedNetwork, channel_shuffle, conv, depthwise
 
 STEM = 24
@@ -97,6 +98,12 @@ class ShuffleNetV2(StagedNetwork):
 
     def stages(self) -> Sequence[nn.Sequential]:
         return self.layer1, self.layer2, self.layer3
+
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        raise UserError(
+            "ShuffleV2 has no batch norm behind a whole map of a stage, half of which passes the last unit: "
+            "use another"
+        )
 
     def last_map(self, before: Tensor, after: Tensor) -> Tensor:
         return F.relu(self.bn2(self.conv2(after)), inplace=True)

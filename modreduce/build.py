@@ -75,7 +75,7 @@ def plan_students(
 
 
 def factor_of(kind: type[Distiller], weights: LossWeights) -> float:
-    """ModReduce's factor of a method's whole offline loss, or the one that makes it the plain published sum."""
+    """ModReduce's factor of a method's offline loss, or the one that makes it the plain published sum."""
     return sum(weights) if kind.multiplier is None else kind.multiplier
 
 

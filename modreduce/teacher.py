@@ -59,9 +59,12 @@ def _in_float32(output: Output) -> Output:
 
 
 def check_teacher(accuracy: float, num_classes: int) -> str | None:
-    """A line of warning for a teacher whose accuracy in percent is near chance, else None."""
+    """A line of warning for a teacher whose accuracy in percent is near chance, else None.
+
+    Near is less than twice as good, or with two classes, where nothing is, less than halfway to 100 %.
+    """
     chance = 100 / num_classes
-    if accuracy >= 2 * chance:
+    if accuracy >= min(2 * chance, chance + (100 - chance) / 2):
         return None
     return (
         f"the teacher reaches {accuracy:.2f} % on this test set, where guessing gives {chance:.2f} %: it was "

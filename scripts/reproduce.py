@@ -15,6 +15,7 @@ when a run failed.
 import contextlib
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -260,7 +261,8 @@ def main(words: Sequence[str] | None = None) -> None:
     folders = [args.save_folder, *([results] if results.is_dir() else [])]
     if args.dry_run:
         lines = [f"# finished: {job.name}" if job in finished else job.command for job in jobs]
-        lines.append(f"python {as_typed('report.py')} {' '.join(map(str, folders))} --out {out}")
+        report = ["python", as_typed("report.py"), *map(str, folders), "--out", str(out)]
+        lines.append(shlex.join(report))
         print("\n".join(dict.fromkeys(lines)))
         sys.exit(0)
     where = f"{len(slots)} GPUs" if slots[0] is not None else "the CPU"

@@ -3,7 +3,7 @@
 import os
 import pickle
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -48,6 +48,11 @@ def make_checkpoints() -> None:
     torch.save({"model": Code()}, "old_code.pth", _use_new_zipfile_serialization=False)
     torch.save([1, 2], "list.pth")
     torch.save(model_dict["resnet8"](num_classes=CLASSES).state_dict(), "bare.pth")
+    Path("pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    torch.save(teacher(opt={"data": PurePosixPath("data")}), "path.pth")
+    torch.save(teacher(), "protocol.pth", pickle_protocol=4)
+    torch.save({"state_dict": teacher()["model"], "arch": "cifar100_resnet8"}, "foreign.pth")
+    write_checkpoint(dict.fromkeys(STATE_ENTRIES, 1), "state.pth")
     torch.save({"model": {1: torch.zeros(2)}}, "numbered.pth")
     torch.save({"model": {"conv1.weight": torch.zeros(2, 2).to_sparse()}}, "sparse.pth")
     wrong = teacher()
@@ -65,6 +70,10 @@ def make_checkpoints() -> None:
     write_checkpoint(
         ensemble | {"num_classes": CLASSES, "state": {"weight": torch.zeros(())}}, "ensemble.pth"
     )
+    other = ensemble | {"models": ["resnet8", "vgg8"], "num_classes": CLASSES, "state": {}}
+    write_checkpoint(other, "ordered.pth")
+    for student in ("kd", "crd"):
+        write_checkpoint(teacher(student=student), f"{student}_last.pth")
     write_checkpoint({"online": ["wavg"]}, "no_ensemble.pth")
     write_checkpoint(teacher(), "second.pth")
 

@@ -36,6 +36,7 @@ PRELOAD = [
     "train_teacher",
     "train_student",
     "train_modreduce",
+    "modreduce.launch",
     "torch._dynamo",
     "torch.utils.tensorboard",
     "matplotlib.backends.backend_agg",
@@ -253,3 +254,29 @@ def change_labels(path: Path) -> None:
     first, second = 0, int(np.flatnonzero(labels != labels[0])[0])
     labels[[first, second]] = labels[[second, first]]
     np.savez(path, **arrays)
+
+
+def without_flock(number: int) -> None:
+    """Hook: a file system that answers every lock with this error."""
+    import fcntl
+
+    def refuse(*arguments: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    fcntl.flock = refuse
+
+
+def without_module(name: str) -> None:
+    """Hook: a system without this module."""
+    sys.modules[name] = None
+
+
+def under_nohup(step: int) -> None:
+    """Hook: ignore a closed terminal as nohup does, and have it closed in the middle of a step."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signalled_at(step, int(signal.SIGHUP))
+
+
+def at_home(folder: str) -> None:
+    """Hook: a home folder."""
+    os.environ["HOME"] = folder

@@ -100,6 +100,27 @@ def test_killed_again_and_again_it_ends_the_same(name, runner, whole, root):
     same(root, expected)
 
 
+def test_killed_between_states_it_still_ends_the_same(runner, root):
+    """By default the state is written once a minute: a run as short as this goes on from its beginning."""
+    usual = (RUNS["wavg"], "--save_every", "60", "--resume", "--save_folder")
+    whole = root.with_name(f"{root.name}_whole")
+    note = "writes_of_usual"
+    hook = {"hook": running.count_writes, "hook_arguments": (note,)}
+    assert runner(*usual, whole.name, **hook).status == 0
+    writes, chance = int((runner.folder / note).read_text()), random.Random(7)
+    for call in sorted(chance.sample(range(1, writes), 4)):
+        hook = {"hook": running.die_at, "hook_arguments": (call, call)}
+        assert runner(*usual, root.name, **hook).status in (0, -signal.SIGKILL)
+        check_rows(root)
+    ended = runner(*usual, root.name)
+    assert (ended.status, ended.err) == (0, "")
+    found, expected = outcome(root), outcome(whole)
+    for left in (found, expected):  # whether there is a state before the last one depends on the kills
+        left.pop("previous.pth", None)
+        left["files"] = [name for name in left["files"] if name != "previous.pth"]
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
 @pytest.mark.parametrize(
     ("name", "number", "step"),
     [("wavg", signal.SIGTERM, 2), ("one", signal.SIGINT, STEPS + 1), ("fc", signal.SIGTERM, STEPS)],

@@ -97,10 +97,9 @@ def test_modreduce_leaves_the_folder_that_the_readme_names(teacher, tmp_path):
         assert f"{student['test_acc_last']:.2f} %" in said
 
     settings = json.loads((folder / "args.json").read_text())
-    assert (
-        settings["settings"]["nce_k"] == 40
-        and {"python", "torch", "modreduce"} <= settings["versions"].keys()
-    )
+    assert settings["settings"]["options"]["nce_k"] == 40 and settings["changed"]["nce_k"] == 40
+    assert settings["owners"]["nce_k"] == ["crd"] and settings["settings"]["resolved"]["precision"] == "fp32"
+    assert {"python", "torch", "modreduce"} <= settings["versions"].keys()
     plots = {path.name for path in (folder / "plots").glob("*.png")}
     assert {"accuracy.png", "loss.png", "ensemble_weights.png", "final_accuracy.png"} <= plots
 

@@ -49,6 +49,7 @@ class Code:
         np.uint8(3),
         np.bool_(True),
         np.float16(2),
+        np.complex64(1j),
         np.str_("x"),
     ],
     ids=lambda number: type(number).__name__,
@@ -108,6 +109,56 @@ def test_numpy_values_that_are_objects_are_refused(tmp_path):
 
     torch.save({"model": WEIGHTS, "value": Value()}, tmp_path / "object.pth")
     assert "numpy.dtype in its entry 'value'" in refusal(tmp_path / "object.pth")
+
+
+class Pickled:
+    """Pickles as what it is told: a callable, its arguments, and a state for what it makes."""
+
+    def __init__(self, *parts: object):
+        self.parts = parts
+
+    def __reduce__(self):
+        return self.parts
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        (3, "<", None, None, None, 2**30, 4, 8),
+        (3, "<", None, None, None, -5, 4, 8),
+        (3, "<", (np.dtype("i4"), (2,)), None, None, 8, 4, 8),
+        (3, "<", None, ("a",), {"a": (np.dtype("i4"), 100_000)}, 8, 4, 63),
+    ],
+    ids=["huge", "negative", "parts", "fields"],
+)
+def test_what_a_pickle_says_of_a_numpy_type_beside_its_code_does_not_reach_numpy(state, tmp_path):
+    kind = Pickled(np.dtype, ("U2", False, True), state)
+    number = Pickled(np.float64(0).__reduce__()[0], (kind, "hi".encode("utf-32-le")))
+    torch.save({"model": WEIGHTS, "word": number}, tmp_path / "word.pth")
+    assert read_checkpoint(tmp_path / "word.pth")["word"] == "hi"
+
+
+def test_numbers_in_the_other_order_of_bytes_keep_their_value(tmp_path):
+    kind = Pickled(np.dtype, ("i4", False, True), (3, ">", None, None, None, -1, -1, 0))
+    number = Pickled(np.float64(0).__reduce__()[0], (kind, (258).to_bytes(4, "big")))
+    torch.save({"model": WEIGHTS, "epoch": number}, tmp_path / "big.pth")
+    assert read_checkpoint(tmp_path / "big.pth")["epoch"] == 258
+
+
+@both_formats
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_whole_file_of_a_newer_pickle_protocol_is_not_called_damaged(protocol, as_zip, tmp_path):
+    path = tmp_path / "newer.pth"
+    torch.save(
+        {"model": WEIGHTS, "epoch": 3},
+        path,
+        pickle_protocol=protocol,
+        _use_new_zipfile_serialization=as_zip,
+    )
+    line = refusal(path)
+    assert line.startswith(f"{path} is pickled by protocol {protocol}, which is not read safely")
+    exec("\n".join(re.findall("`([^`]*)`", line)), {})
+    assert read_checkpoint(tmp_path / "newer_plain.pth")["epoch"] == 3
 
 
 def tar_archive(inner: bytes) -> bytes:

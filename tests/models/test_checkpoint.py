@@ -125,7 +125,8 @@ def test_weights_that_lack_more_than_counters_do_not_load(tmp_path):
 def test_the_given_name_wins_over_a_name_of_another_code_base(arch, tmp_path):
     path = saved({"state_dict": weights("resnet20"), "arch": arch}, tmp_path)
     assert_holds(path, "resnet20", weights("resnet20"))
-    assert refusal(path).endswith("if it is one of these, name it with --model_t (evaluate.py: --model)")
+    said = "if it is one of these, name it with --model_t (evaluate.py: --model); its weights fit resnet20"
+    assert refusal(path).endswith(said)
 
 
 def test_the_given_name_does_not_win_over_another_network_of_ours(tmp_path):
@@ -133,6 +134,25 @@ def test_the_given_name_does_not_win_over_another_network_of_ours(tmp_path):
     assert f"{path} holds a resnet20, not a resnet8" in refusal(path, "resnet8")
     reused = saved({"model": weights("reused/resnet8/vgg8"), "arch": "reused/resnet8/vgg8"}, tmp_path)
     assert f"{reused} holds a reused/resnet8/vgg8, not a resnet8" in refusal(reused, "resnet8")
+
+
+@pytest.mark.parametrize("name", ["vgg13", "wrn_40_1", "MobileNetV2", "ShuffleV1", "resnet8x4", "ResNet50"])
+@pytest.mark.parametrize("prefix", ["", "module._orig_mod."])
+def test_weights_without_a_name_are_told_which_network_they_fit(name, prefix, tmp_path):
+    path = saved(prefixed(prefix, weights(name)), tmp_path)
+    assert refusal(path) == (
+        f"{path} does not say which network it holds: name it with --model_t (evaluate.py: --model); its "
+        f"weights fit {name}"
+    )
+
+
+def test_weights_under_another_name_are_told_which_network_they_fit(tmp_path):
+    path = saved({"net": weights("resnet14")}, tmp_path)
+    assert refusal(path, "vgg8").endswith(
+        "name its network with --model_t (evaluate.py: --model); its weights fit resnet14"
+    )
+    strange = saved({"fc.weight": torch.zeros(3, 5)}, tmp_path)
+    assert refusal(strange).endswith("name it with --model_t (evaluate.py: --model)")
 
 
 def test_networks_made_of_two_are_loaded_by_their_name(tmp_path):

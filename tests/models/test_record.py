@@ -28,6 +28,7 @@ WHOLE = NetworkRecord(
     dataset="npz",
     data_sha256="d" * 64,
     settings_sha256="5" * 64,
+    changed={"train_size": 500, "model": "resnet8"},
     version="0.1.0",
     precision="fp32",
 )

@@ -95,7 +95,7 @@ def broken(name: str) -> object:
         "10 classes": {"model": weights(num_classes=10)},
         "another name": {"model": weights(), "arch": "resnet110"},
         "not finite": {"model": nan},
-        "no model": {"state_dict": weights()},
+        "no model": {"epoch": 240, "accuracy": 72.0},
         "a list": [weights()],
         "numbers as keys": {"model": {1: torch.zeros(2)}},
         "words as weights": {"model": {"fc.weight": "none"}},

@@ -1,92 +1,24 @@
-"""The reproduction of the tables: its commands, their order, runs side by side, and what a failure means."""
+"""The reproduction of the tables: its commands, their order, what is finished, and what a failure means."""
 
 import json
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import threading
-import time
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-import scripts
 from helper.checkpoint import write_checkpoint
-from helper.errors import Interrupted, UserError
+from helper.errors import UserError
 from reporting.published import MEASURED_ORDER, by_number
 from scripts import reproduce
 from scripts.reproduce import Reproduction, is_done, plan
 from scripts.runner import Job, Runner
+from tests.scripts.stub_training import done, run
 
 ROOT = Path(__file__).resolve().parents[2]
-# stands in for the training scripts: writes what they would, fails for the model named in FAIL
-STUB = """
-import argparse, json, os, pathlib, shutil, sys, time
-flags = argparse.ArgumentParser()
-for name in "model path_t model_s online dataset epochs seed trial save_folder train_size device".split():
-    flags.add_argument("--" + name)
-flags.add_argument("--distill", nargs="+")
-flags.add_argument("--resume", action="store_true")
-args = flags.parse_args()
-script = pathlib.Path(sys.argv[0]).stem
-begun = time.time()
-print(f"epoch {args.epochs}/{args.epochs}  test accuracy", flush=True)
-time.sleep(float(os.environ.get("NAP", 0)))
-if os.environ.get("FAIL", "") in (args.model, args.model_s):
-    sys.exit("error: out of luck")
-save = pathlib.Path(args.save_folder or "save")
-epochs = int(args.epochs)
-assert not args.path_t or pathlib.Path(args.path_t).exists(), args.path_t
-folder = save / script / "_".join([args.model or args.model_s, str(args.online), args.seed])
-folder.mkdir(parents=True, exist_ok=True)
-numbers = ("epochs", "seed", "train_size")
-settings = {name: int(value) if name in numbers and value else value for name, value in vars(args).items()}
-settings["model_s"] = args.model_s and [args.model_s]
-(folder / "args.json").write_text(json.dumps({"settings": settings}))
-(folder / "results.json").write_text("{}")
-if script == "train_teacher":
-    copy = save / "models" / (args.model + "_vanilla") / f"ckpt_epoch_{epochs}.pth"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(f"made_in_{epochs}.pth", copy)
-place = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-with open("done.txt", "a") as file:
-    file.write(f"{place} {begun:.3f} {time.time():.3f} {' '.join(sys.argv)}\\n")
-"""
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
-    """A folder with stub scripts, in which the reproduction runs as in the root; no picture is drawn."""
-    for name in ("train_teacher.py", "train_modreduce.py"):
-        (tmp_path / name).write_text(STUB)
-    for epochs in (2, 240):
-        write_checkpoint({"model": {}, "epoch": epochs}, tmp_path / f"made_in_{epochs}.pth")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(scripts, "ROOT", tmp_path)
-    for name in ("FAIL", "NAP", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("reporting.write.write_report", lambda folders, out: [out / "report.md"])
-    return tmp_path
-
-
-def run(words: str, status: int = 0) -> None:
-    with pytest.raises(SystemExit) as ending:
-        reproduce.main([*words.split(" -- ")[0].split(), "--gpus", "none", *after(words)])
-    assert ending.value.code == status
-
-
-def after(words: str) -> list[str]:
-    return ["--", *words.split(" -- ")[1].split()] if " -- " in words else []
-
-
-def done(place: Path) -> list[list[str]]:
-    """Per finished stub: the GPU, start, end, and its words."""
-    return [line.split(" ") for line in (place / "done.txt").read_text().splitlines()]
 
 
 def test_dry_run_prints_teachers_baselines_modreduce_and_students_in_order(place, capsys):
@@ -124,8 +56,9 @@ def test_the_commands_are_ones_that_the_training_scripts_take():
 def test_the_home_folder_and_a_space_in_a_name(place, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(place / "my home"))
     run("--experiments 9 --save_folder=~/x --dry_run")
-    command = capsys.readouterr().out.splitlines()[1]
-    assert shlex.split(command)[3] == f"{place}/my home/x/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert commands[1][3] == f"{place}/my home/x/models/resnet32x4_vanilla/ckpt_epoch_240.pth"
+    assert commands[-1][2] == f"{place}/my home/x"
 
 
 def test_all_runs_are_made_once_then_skipped_and_the_teacher_comes_first(place, capsys):
@@ -233,20 +166,6 @@ def test_a_failure_stops_only_what_needs_it(place, capsys, monkeypatch):
     assert "8 runs, 5 finished already, 3 to run" in capsys.readouterr().out
 
 
-def test_every_gpu_has_a_run_of_its_own(place, monkeypatch):
-    monkeypatch.setenv("NAP", "0.4")
-    runner = Runner(["0", "3"], place / "logs", lambda job: True)
-    runner.run(plan([9, 5], [1], ["wavg"], Reproduction()))
-    assert runner.ended == 8 and not runner.failed
-    runs = [(line[0], float(line[1]), float(line[2])) for line in done(place)]
-    assert {gpu for gpu, _, _ in runs} == {"0", "3"}
-    for gpu in ("0", "3"):
-        own = sorted((begin, end) for used, begin, end in runs if used == gpu)
-        assert all(end <= after_it for (_, end), (after_it, _) in pairwise(own))
-    both = [begin for gpu, begin, _ in runs if any(o != gpu and b < begin < e for o, b, e in runs)]
-    assert both
-
-
 def test_a_student_that_is_a_teacher_too_is_trained_once_and_never_twice_at_a_time(place):
     jobs = plan([13, 10], [1], [], Reproduction())
     teacher, alone = sorted(
@@ -256,66 +175,6 @@ def test_a_student_that_is_a_teacher_too_is_trained_once_and_never_twice_at_a_ti
     assert teacher.words == alone.words and alone.needs == teacher.leaves
     run("--experiments 13,10 --online none")
     assert sum("--model vgg13" in " ".join(line) for line in done(place)) == 2
-
-
-def test_the_progress_counts_the_epochs_that_are_left(place, monkeypatch, capsys):
-    """A run that goes on at epoch 4 of 5 has two to make; one that is finished already has none."""
-    (place / "resumed.py").write_text("print('epoch 4/5  x', flush=True); print('epoch 5/5  x', flush=True)")
-    (place / "finished.py").write_text("print('finished already')")
-    (place / "broken.py").write_text("print('epoch 1/5  x', flush=True); raise SystemExit('error: no')")
-    names = ("resumed", "finished", "broken")
-    bars = []
-    bar_of = Runner._bar
-    monkeypatch.setattr(Runner, "_bar", lambda *arguments: bars.append(bar_of(*arguments)) or bars[0])
-    runner = Runner([None], place / "logs", lambda job: True)
-    runner.run([Job(name, (f"{name}.py",), 5) for name in names])
-    assert (bars[0].n, bars[0].total) == (3, 3)
-    assert [job.name for job in runner.failed] == ["broken"]
-    assert (place / "logs/resumed.log").read_text().startswith("$ python resumed.py\nepoch 4/5")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
-def test_a_stop_reaches_the_runs_and_ends_with_its_signal(place, number):
-    """The run gets SIGTERM, may save, and the same command goes on later."""
-    (place / "train_teacher.py").write_text(
-        "import pathlib, signal, sys, time\n"
-        "def stop(*_):\n    pathlib.Path('saved').touch()\n    sys.exit(143)\n"
-        "signal.signal(signal.SIGTERM, stop)\npathlib.Path('ready').touch()\ntime.sleep(60)\n"
-    )
-
-    def stop_once_it_runs() -> None:
-        while not (place / "ready").exists():
-            time.sleep(0.05)
-        os.kill(os.getpid(), number)
-
-    before = signal.getsignal(number)
-    killer = threading.Thread(target=stop_once_it_runs, daemon=True)
-    killer.start()
-    with pytest.raises(Interrupted, match="goes on where this one was") as stop:
-        reproduce.main(["--experiments", "9", "--gpus", "none"])
-    assert stop.value.signal_number == number and (place / "saved").exists()
-    assert signal.getsignal(number) is before
-
-
-def test_a_second_stop_kills_what_does_not_leave(place):
-    (place / "train_teacher.py").write_text(
-        "import os, pathlib, signal, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: pathlib.Path('asked').touch())\n"
-        "pathlib.Path('ready').write_text(str(os.getpid()))\n"
-        "while True: time.sleep(1)\n"
-    )
-
-    def stop_twice() -> None:
-        for mark in ("ready", "asked"):
-            while not (place / mark).exists():
-                time.sleep(0.05)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=stop_twice, daemon=True).start()
-    with pytest.raises(Interrupted):
-        reproduce.main(["--experiments", "9", "--gpus", "none"])
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((place / "ready").read_text()), 0)
 
 
 @pytest.mark.parametrize(
