@@ -86,7 +86,14 @@ def _teachers(samples: pd.DataFrame) -> pd.DataFrame:
     rows = measured.groupby(TABLE, sort=False).agg(
         runs=("seed", "size"), last_mean=("teacher_accuracy", "mean"), lasts=("teacher_accuracy", list)
     )
-    named = {"kind": "teacher", "what": "", "row": "teacher", "precision": "", "label": "teacher"}
+    named = {
+        "kind": "teacher",
+        "what": "",
+        "row": "teacher",
+        "precision": "",
+        "label": "teacher",
+        "group_size": 0,
+    }
     return rows.reset_index().assign(**named, changed=[()] * len(rows), methods=[()] * len(rows))
 
 

@@ -55,7 +55,7 @@ def test_the_report_has_numbers_gaps_commands_and_a_picture(runs, tmp_path):
     assert "`sh scripts/reproduce.sh --experiments 1-8,10-15`" in missing and "experiment 9" not in missing
     other = text.split("## Other runs")[1].split("##")[1:]
     assert "resnet56 → resnet8" in other[0] and "2 epochs" in other[0] and "published" not in other[0]
-    assert "1 of 3" in other[0]
+    assert "| 1 of 3 |" in other[0]
 
     kept = into.read_text()
     assert kept.startswith("by hand\n") and kept.endswith("\nby hand too\n") and "old" not in kept
