@@ -39,15 +39,15 @@ def collect(frame: pd.DataFrame, warn: Callable[[str], None] = print) -> pd.Data
     deviation and single values of last and best, the mean of the seconds, device, published. A network alone
     stands in every table of that student. A seed that is there twice counts once, and `warn` gets a line.
     """
-    samples = _in_every_table(pd.concat([frame, _best_of_run(frame)], ignore_index=True))
+    samples = _in_every_table(joined(frame, _best_of_run(frame)))
     twice = samples.duplicated([*TABLE, *ROW, "seed", "name"])
     for sample in samples[twice & samples.kind.isin(("alone", "single", "best"))].itertuples():
         warn(f"{sample.row}: seed {sample.seed} is there twice, {sample.path} is left out")
     samples = samples[~twice]
     rows = samples.groupby([*TABLE, *ROW], sort=False).agg(**AVERAGES).reset_index()
-    rows = pd.concat([rows, _teachers(samples)], ignore_index=True)
+    rows = joined(rows, _teachers(samples))
     rows["experiment"] = _experiments(rows)
-    rows = pd.concat([rows, *map(_control, _tables(rows))], ignore_index=True)
+    rows = joined(rows, *map(_control, _tables(rows)))
     rows["variant"] = pd.concat([_variants(table) for table in _tables(rows)])
     rows["published"] = [_published(row) for row in rows.itertuples()]
     rows["place"] = [_place(row) for row in rows.itertuples()]
@@ -56,6 +56,11 @@ def collect(frame: pd.DataFrame, warn: Callable[[str], None] = print) -> pd.Data
     rows["table"] = rows.groupby(TABLE, sort=False).ngroup()
     rows["compared"] = rows.groupby("table").kind.transform(lambda kinds: set(kinds) != {"alone"})
     return rows
+
+
+def joined(*frames: pd.DataFrame) -> pd.DataFrame:
+    """The frames below each other; pandas before 3.0 warns of empty ones."""
+    return pd.concat([frame for frame in frames if not frame.empty], ignore_index=True)
 
 
 def _tables(rows: pd.DataFrame) -> list[pd.DataFrame]:
@@ -77,7 +82,7 @@ def _in_every_table(samples: pd.DataFrame) -> pd.DataFrame:
     teacher = ["teacher", "teacher_sha256"]
     taught = samples.loc[samples.teacher != "", TABLE].drop_duplicates()
     alone = samples[(samples.kind == "alone") & (samples.teacher == "")].drop(columns=teacher)
-    return pd.concat([samples, alone.merge(taught, on=[name for name in TABLE if name not in teacher])])
+    return joined(samples, alone.merge(taught, on=[name for name in TABLE if name not in teacher]))
 
 
 def _teachers(samples: pd.DataFrame) -> pd.DataFrame:

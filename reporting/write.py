@@ -16,7 +16,7 @@ from reporting.markdown import markdown
 from reporting.published import by_number
 from reporting.report_plot import report_figure
 from reporting.runs import find_runs, frame
-from reporting.tables import TABLE, collect
+from reporting.tables import TABLE, collect, joined
 
 BEGIN, END = "<!-- report: begin -->", "<!-- report: end -->"
 COLUMNS = [
@@ -74,7 +74,7 @@ def as_csv(rows: pd.DataFrame) -> str:
         last_minus_published=rows.last_mean - rows.published,
         best_minus_published=rows.best_mean - rows.published,
     )
-    table = pd.concat([ours, missing], ignore_index=True).reindex(columns=COLUMNS)
+    table = joined(ours, missing).reindex(columns=COLUMNS)
     for name in ("experiment", "train_size"):
         table[name] = table[name].astype("Int64").replace(0, pd.NA)
     return table.astype({"batch_size": "Int64"}).round(4).to_csv(index=False, lineterminator="\n")
