@@ -90,7 +90,7 @@ def main() -> None:
         flags,
         vars(args),
         names,
-        lambda teacher: plan_students(methods, args.model_s, teacher, vars(args)),
+        lambda teacher, values: plan_students(methods, args.model_s, teacher, values),
         args.online,
     )
 

@@ -47,7 +47,9 @@ def main() -> None:
         flags,
         vars(args),
         lambda teacher: [f"S_{args.model_s}_T_{teacher}_{args.dataset}_{args.distill}_trial_{args.trial}"],
-        lambda teacher: plan_students([args.distill], [args.model_s], teacher, vars(args), normalise=False),
+        lambda teacher, values: plan_students(
+            [args.distill], [args.model_s], teacher, values, normalise=False
+        ),
     )
 
 

@@ -37,7 +37,7 @@ def main() -> None:
     check_folder(copy.parent, "--save_folder")
     name = f"{args.model}_{args.dataset}_trial_{args.trial}"
     plan = StudentPlan("teacher", args.model, None, LossWeights(1.0, 0.0, 0.0))
-    run, _ = launch("train_teacher", flags, vars(args), lambda _: [name], lambda _: [plan])
+    run, _ = launch("train_teacher", flags, vars(args), lambda _: [name], lambda *_: [plan])
     print(leave_teacher(run.path / "teacher_last.pth", copy))
 
 

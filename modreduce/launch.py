@@ -5,6 +5,7 @@ written before everything has been found to fit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dataset.data import load_data
@@ -18,6 +19,8 @@ from modreduce.build import build_group
 from modreduce.student import StudentPlan
 from modreduce.teacher import check_teacher, load_teacher, teacher_file
 
+# flags that say nothing where they ask for what a method was published with
+WEIGHTS = ("gamma", "alpha", "beta", "multiplier")
 # a run's name and the one it had in version 0.1, by the teacher's
 Names = Callable[[str], Sequence[str]]
 
@@ -27,7 +30,7 @@ def launch(
     flags: Parser,
     values: Mapping[str, Any],
     names: Names,
-    plans: Callable[[str], list[StudentPlan]],
+    plans: Callable[[str, Mapping[str, Any]], list[StudentPlan]],
     online: str = "none",
 ) -> tuple[RunFolder, Results]:
     """Train what the plans say, and return the run's folder and results.
@@ -40,7 +43,10 @@ def launch(
     if values.get("path_t") is not None:
         file = teacher_file(values["path_t"], values["model_t"])
     arch = "" if file is None else file.arch
-    planned = plans(arch)
+    planned = plans(arch, values)
+    default = {name: None for name in WEIGHTS if name in values}
+    if plans(arch, {**values, **default}) == planned:  # weights asked for that are the published ones
+        settings = replace(settings, options={**settings.options, **default})
     run = RunFolder(settings.place, script, *names(arch))
     device, precision = prepare(settings.compute)
     data = load_data(settings.data, settings.recipe.seed)

@@ -14,7 +14,6 @@ from distiller_zoo.base import Distiller, Example, LossWeights
 from helper.batch import Batch, Output
 from helper.signature import parameters_of
 from models import build_network, is_network
-from models.checkpoint import load_strictly
 
 NAMES = ("reviewkd", "srrl", "ickd", "norm", "srd", "wkd", "mrd")
 PAIRS = (
@@ -121,5 +120,5 @@ def test_norms_network_is_built_by_its_name():
     _, network, _ = built("norm", "resnet8", "wrn_16_1")
     name = distiller_dict["norm"].network_name("resnet8", "wrn_16_1")
     again = build_network(name, CLASSES)
-    load_strictly(again, network.state_dict(), name, CLASSES)
+    again.load_state_dict(network.state_dict(), strict=True)
     assert torch.equal(again.eval()(IMAGES), network.eval()(IMAGES))

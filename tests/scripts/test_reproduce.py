@@ -112,7 +112,10 @@ def test_a_run_of_an_experiment_s_own_script_counts(place):
         ({"epoch": 240, "epochs": 200, "changed": {}}, "epochs (200 there, 240 wanted)"),
         ({"epochs": 240, "changed": {"train_size": 500, "seed": 7}}, "train_size (500 there, None wanted)"),
         ({"epochs": 240, "changed": {"dataset": "digits"}}, "dataset (digits there, cifar100 wanted)"),
-        ({"epochs": 240, "changed": {"lr_decay_epochs": [9]}}, "lr_decay_epochs ([9] there, None wanted)"),
+        (
+            {"epochs": 240, "changed": {"lr_decay_epochs": [9]}},
+            "lr_decay_epochs ([9] there, [150, 180, 210] wanted)",
+        ),
         ({"epochs": 240, "changed": {"seed": 7, "lr_decay_epochs": [150, 180, 210]}}, None),
         ({"epoch": 240}, None),
         ({}, None),
