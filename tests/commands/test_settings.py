@@ -139,7 +139,7 @@ def test_a_run_of_version_0_1_goes_on(step, runner, root):
     for where, content in ((root, left), (whole, expected)):
         for path in run_folder(where).glob(
             "*_*.pth"
-        ):  # which also carry the flags, where -r and -a now stand
+        ):  # they name the flags: -r and -a differ
             network = read_checkpoint(path)
             content[path.name] = running.digest(
                 {key: value for key, value in network.items() if key not in ("settings_sha256", "changed")}
