@@ -137,9 +137,7 @@ def test_a_run_of_version_0_1_goes_on(step, runner, root):
     left, expected = outcome(root), outcome(whole)
     left.pop("previous.pth"), expected.pop("previous.pth")
     for where, content in ((root, left), (whole, expected)):
-        for path in run_folder(where).glob(
-            "*_*.pth"
-        ):  # they name the flags: -r and -a differ
+        for path in run_folder(where).glob("*_*.pth"):  # they name the flags: -r and -a differ
             network = read_checkpoint(path)
             content[path.name] = running.digest(
                 {key: value for key, value in network.items() if key not in ("settings_sha256", "changed")}
