@@ -149,6 +149,7 @@ def trained_teacher(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_bf16_reaches_the_accuracy_of_fp32(trained_teacher, tmp_path, monkeypatch):
     """Three seeds, KD and CRD students with their ensemble; the mean may differ by what seeds differ."""
     accuracies = {}

@@ -210,6 +210,7 @@ def test_ranges_and_further_flags_are_read():
     assert taken == ["--train_size", "512", "--clip_grad=1", "--compile"]
 
 
+@pytest.mark.slow
 def test_what_the_real_commands_leave_is_known_as_finished(tmp_path, monkeypatch):
     """A teacher and a student of it on digits, from another folder than the root, below one with a space."""
     monkeypatch.chdir(tmp_path)
