@@ -19,6 +19,7 @@ class Peer:
         self, name: str = "kd", width: int = WIDTH, normalise: bool = False, multiplier: float = 1.0
     ):
         self.name, self.normalise, self.multiplier = name, normalise, multiplier
+        self.free_scale = False
         self.network = SimpleNamespace(classifier=nn.Linear(width, CLASSES))
 
     def offline_sum(self, terms: dict[str, Tensor], kd_factor: Tensor | float = 1.0) -> Tensor:

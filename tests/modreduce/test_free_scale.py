@@ -34,10 +34,10 @@ def test_a_plain_mean_would_be_spoilt(kind: type) -> None:
     logits, labels = peers(scale=100.0)
     images = torch.zeros(64, 3, 32, 32)
     accuracy = {
-        free: (ensemble(kind, free).fuse(logits, images)[0].argmax(1) == labels).float().mean()
+        free: (ensemble(kind, free).fuse(logits, images)[0].argmax(1) == labels).float().mean().item()
         for free in (False, True)
     }
-    alone = (logits[2].argmax(1) == labels).float().mean()
+    alone = (logits[2].argmax(1) == labels).float().mean().item()
     assert accuracy[False] == pytest.approx(alone, abs=0.05)
     assert accuracy[True] > alone + 0.2
 
