@@ -64,15 +64,12 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a resumed run must share with its beginning, from settings as a run keeps them, now or formerly.
 
-    Where and how it computes may differ, but for the precision that was used. Decays of the learning rate
-    that follow from the number of epochs are the same as when they are asked for.
+    Where and how it computes may differ, but for the precision that was used.
     """
     if is_former(settings):
         found = without_defaults(settings) | {"eval_precision": settings.get("precision")}
     else:
         found = {**settings["data"], **settings["recipe"], **settings["options"], **settings["resolved"]}
-    if found.get("lr_decay_epochs") is None and "epochs" in found:
-        found["lr_decay_epochs"] = Recipe(epochs=found["epochs"]).decay_epochs
     compute, place = ({field.name for field in fields(kind)} for kind in (Compute, Place))
     free = (compute - set(PRECISIONS)) | place | set(FOUND_ELSEWHERE)
     return {name: value for name, value in found.items() if name not in free}
@@ -83,11 +80,17 @@ def differences(
 ) -> dict[str, tuple[Any, Any]]:
     """What differs in the identity of two runs' settings: name -> (then, now).
 
-    A flag that one of them did not know had its default.
+    A flag that one of them did not know had its default. Decays of the learning rate that follow from the number
+    of epochs are the same as when they are asked for.
     """
     found, sides = {}, [identity(before), identity(now)]
     if is_former(before):
         sides[1] = without_defaults(sides[1])
+    lengths = {side.get("epochs") for side in sides}
+    if len(lengths) == 1 and (epochs := lengths.pop()) is not None:
+        for side in sides:
+            if side.get("lr_decay_epochs") is None:
+                side["lr_decay_epochs"] = Recipe(epochs=epochs).decay_epochs
     for name in sorted(sides[0].keys() | sides[1].keys()):
         then, current = (side.get(name, defaults.get(name)) for side in sides)
         if then != current:
