@@ -80,8 +80,8 @@ def differences(
 ) -> dict[str, tuple[Any, Any]]:
     """What differs in the identity of two runs' settings: name -> (then, now).
 
-    A flag that one of them did not know had its default. Decays of the learning rate that follow from the number
-    of epochs are the same as when they are asked for.
+    A flag that one of them did not know had its default. Decays of the learning rate that follow from the
+    number of epochs are the same as when they are asked for.
     """
     found, sides = {}, [identity(before), identity(now)]
     if is_former(before):
