@@ -17,8 +17,7 @@ from dataset import dataset_dict, load_dataset
 from helper.arguments import Parser, options_of, path
 from helper.errors import UserError, run_script
 from helper.files import check_folder, write_atomically
-from models import is_network, model_dict
-from modreduce.flags import check_known
+from models import check_model
 
 if TYPE_CHECKING:
     from engine.evaluation import Scores
@@ -53,8 +52,8 @@ def main() -> None:
             raise UserError(f"--json: {args.json} is a folder: name a file in it")
     if len({one.absolute() for one in args.path}) < len(args.path):
         raise UserError("--path names a checkpoint twice: name each one once")
-    if args.model is not None and not is_network(args.model):
-        check_known("--model", args.model, model_dict, "networks")
+    if args.model is not None:
+        check_model("--model", args.model)
 
     from dataset.data import DataSettings
     from helper.device import Compute, device_name, prepare

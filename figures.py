@@ -23,8 +23,7 @@ from helper.arguments import (
     positive_int,
 )
 from helper.errors import UserError, run_script
-from models import is_network, model_dict
-from modreduce.flags import check_known
+from models import check_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,8 +170,8 @@ def figure_of_schedule(epochs: int, first: float, final: float, start: int) -> A
 
 def main() -> None:
     args = parser().parse_args()
-    if getattr(args, "model_t", None) is not None and not is_network(args.model_t):
-        check_known("--model_t", args.model_t, model_dict, "networks")
+    if getattr(args, "model_t", None) is not None:
+        check_model("--model_t", args.model_t)
 
     from reporting import curves
     from reporting import style as plot_style

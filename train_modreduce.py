@@ -14,14 +14,13 @@ The run's folder is save/train_modreduce/<name>; the same command with --resume 
 from distiller_zoo import distiller_dict
 from helper.arguments import Parser, non_negative_float
 from helper.errors import UserError, run_script
-from models import model_dict
 from modreduce import ensemble_dict
 from modreduce.flags import (
     add_ensemble_flags,
     add_method_flags,
     add_run_flags,
     add_teacher_flags,
-    check_known,
+    check_trainable,
 )
 
 NO_TEACHER = "none"
@@ -60,7 +59,7 @@ def main() -> None:
     flags = parser()
     args = flags.parse_args()
     for name in args.model_s:
-        check_known("--model_s", name, model_dict, "networks")
+        check_trainable("--model_s", name)
     if args.online_start >= args.epochs:
         raise UserError(
             f"--online_start {args.online_start} is not within the {args.epochs} epochs of --epochs"

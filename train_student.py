@@ -11,8 +11,7 @@ The run's folder is save/train_student/<name>; the same command with --resume go
 from distiller_zoo import distiller_dict
 from helper.arguments import Parser
 from helper.errors import UserError, run_script
-from models import model_dict
-from modreduce.flags import add_method_flags, add_run_flags, add_teacher_flags, check_known
+from modreduce.flags import add_method_flags, add_run_flags, add_teacher_flags, check_trainable
 
 
 def parser() -> Parser:
@@ -35,7 +34,7 @@ def parser() -> Parser:
 def main() -> None:
     flags = parser()
     args = flags.parse_args()
-    check_known("--model_s", args.model_s, model_dict, "networks")
+    check_trainable("--model_s", args.model_s)
     if not any(weight is None or weight > 0 for weight in (args.gamma, args.alpha, args.beta)):
         raise UserError("--gamma, --alpha and --beta are all 0: at least one has to be above 0")
 

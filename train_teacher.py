@@ -11,8 +11,7 @@ goes on where it was stopped.
 
 from helper.arguments import Parser
 from helper.errors import run_script
-from models import model_dict
-from modreduce.flags import add_run_flags, check_known
+from modreduce.flags import add_run_flags, check_trainable
 
 
 def parser() -> Parser:
@@ -26,7 +25,7 @@ def parser() -> Parser:
 def main() -> None:
     flags = parser()
     args = flags.parse_args()
-    check_known("--model", args.model, model_dict, "networks")
+    check_trainable("--model", args.model)
 
     from helper.files import check_folder
     from models.checkpoint import leave_teacher, teacher_copy_path

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, unit
+from distiller_zoo.divergence import unit
 from distiller_zoo.last_map import last_map_of
-from distiller_zoo.semckd import pooled
+from distiller_zoo.maps import pooled, precise
 from helper.arguments import positive_int
 from helper.batch import Batch, Output
 
@@ -40,7 +40,7 @@ ELSEWHERE = Setting(15.0, 2, True)
 
 def class_activation_maps(feature: Tensor, classifier: nn.Linear) -> Tensor:
     """The classifier without its bias at each place of a map (B, C, H, W): (B, classes, H, W)."""
-    return F.conv2d(at_least_float32(feature), classifier.weight[:, :, None, None])
+    return F.conv2d(precise(feature), classifier.weight[:, :, None, None])
 
 
 class CATKDLoss(nn.Module):
@@ -67,7 +67,7 @@ class CATKDLoss(nn.Module):
         return F.mse_loss(self._compared(cam_s), self._compared(cam_t.detach()))
 
     def _compared(self, cam: Tensor) -> Tensor:
-        flat = pooled(at_least_float32(cam), self.resolution).flatten(2)
+        flat = pooled(precise(cam), (self.resolution, self.resolution)).flatten(2)
         return unit(flat, dim=2) if self.normalize else flat
 
 

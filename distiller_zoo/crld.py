@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, kl_divergence, teacher_logits
+from distiller_zoo.divergence import kl_divergence, teacher_logits
 from distiller_zoo.kd import TEMPERATURE
+from distiller_zoo.maps import precise
 from helper.arguments import fraction, non_negative_float, positive_float
 from helper.batch import Batch, Output
 
@@ -35,7 +36,7 @@ class CRLDLoss(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor, z_s_strong: Tensor, z_t_strong: Tensor) -> dict[str, Tensor]:
         """Scalars of the student's logits (B, C) against the teacher's (B, C), for both views."""
-        z_s, z_s_strong = at_least_float32(z_s), at_least_float32(z_s_strong)
+        z_s, z_s_strong = precise(z_s), precise(z_s_strong)
         z_t, z_t_strong = teacher_logits(z_t), teacher_logits(z_t_strong)
         sure = F.softmax(z_t, dim=1).amax(dim=1) >= self.weak_confidence
         sure_strong = F.softmax(z_t_strong, dim=1).amax(dim=1) >= self.strong_confidence
@@ -76,6 +77,6 @@ class CRLD(Distiller):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         strong_s, strong_t = student.views["strong"].logits, teacher.views["strong"].logits
-        terms = {"ce_strong": F.cross_entropy(at_least_float32(strong_s), batch.labels)}
+        terms = {"ce_strong": F.cross_entropy(precise(strong_s), batch.labels)}
         terms |= self.loss(student.logits, teacher.logits, strong_s, strong_t)
         return {name: self.term_weights[name] * term for name, term in terms.items()}

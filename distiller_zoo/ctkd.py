@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, kl_divergence, teacher_logits
+from distiller_zoo.divergence import kl_divergence, teacher_logits
 from distiller_zoo.dkd import ALPHA, BETA, BETA_ELSEWHERE, decoupled
+from distiller_zoo.maps import precise
 from helper.arguments import non_negative_float, positive_float, positive_int
 from helper.batch import Batch, Output
 
@@ -60,7 +61,7 @@ class CTKDLoss(nn.Module):
     def forward(self, z_s: Tensor, z_t: Tensor) -> Tensor:
         """Scalar loss of the student's logits (B, C) against the teacher's (B, C)."""
         T = self.temperature()
-        return (kl_divergence(at_least_float32(z_s), teacher_logits(z_t), T).mean() * T**2).squeeze()
+        return (kl_divergence(precise(z_s), teacher_logits(z_t), T).mean() * T**2).squeeze()
 
 
 class CTKDDKDLoss(nn.Module):
@@ -80,7 +81,7 @@ class CTKDDKDLoss(nn.Module):
     def forward(self, z_s: Tensor, z_t: Tensor, labels: Tensor) -> Tensor:
         """Scalar loss of the student's logits (B, C) against the teacher's (B, C) with labels (B,)."""
         T = self.temperature()
-        parts = decoupled(at_least_float32(z_s), teacher_logits(z_t), labels, T)
+        parts = decoupled(precise(z_s), teacher_logits(z_t), labels, T)
         return self.alpha * parts[0].mean() + self.beta * parts[1].mean()
 
 

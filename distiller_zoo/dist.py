@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, teacher_logits
+from distiller_zoo.divergence import teacher_logits
+from distiller_zoo.maps import precise
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 
@@ -44,7 +45,7 @@ class DISTLoss(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor) -> Tensor:
         """Scalar loss of the student's logits (B, C) against the teacher's (B, C)."""
-        p_s = F.softmax(at_least_float32(z_s) / self.tau, dim=1)
+        p_s = F.softmax(precise(z_s) / self.tau, dim=1)
         p_t = F.softmax(teacher_logits(z_t) / self.tau, dim=1)
         inter = 1 - correlations(p_s, p_t).mean()
         intra = 1 - correlations(p_s.T, p_t.T).mean()

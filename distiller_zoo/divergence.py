@@ -4,18 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distiller_zoo.maps import precise
+
 # As a logit: far below every other one, yet finite, so that 0 * (this - this) is 0 in values and gradients.
 MASKED = -1e9
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """x in float32, or as it is where it is float64."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def teacher_logits(z_t: Tensor) -> Tensor:
     """The teacher's logits in at least float32, as a constant."""
-    return at_least_float32(z_t.detach())
+    return precise(z_t.detach())
 
 
 def kl_of_logs(log_p_s: Tensor, log_p_t: Tensor) -> Tensor:

@@ -6,16 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import (
-    MASKED,
-    at_least_float32,
-    binary_logs,
-    is_target,
-    kl_divergence,
-    kl_of_logs,
-    teacher_logits,
-)
+from distiller_zoo.divergence import MASKED, binary_logs, is_target, kl_divergence, kl_of_logs, teacher_logits
 from distiller_zoo.kd import TEMPERATURE
+from distiller_zoo.maps import precise
 from distiller_zoo.standardise import standardised
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
@@ -94,7 +87,7 @@ class DKDLoss(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor, labels: Tensor) -> Tensor:
         """Scalar loss of the student's logits (B, C) against the teacher's (B, C) with labels (B,)."""
-        z_s, z_t = at_least_float32(z_s), teacher_logits(z_t)
+        z_s, z_t = precise(z_s), teacher_logits(z_t)
         if self.standardise:
             z_s, z_t = standardised(z_s), standardised(z_t)
         of_target, of_others = decoupled(z_s, z_t, labels, self.T)

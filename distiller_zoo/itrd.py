@@ -5,7 +5,8 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, unit
+from distiller_zoo.divergence import unit
+from distiller_zoo.maps import precise
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 from helper.errors import UserError
@@ -44,7 +45,7 @@ class ITRDLoss(nn.Module):
 
     def forward(self, f_s: Tensor, f_t: Tensor) -> dict[str, Tensor]:
         """Scalars of the student's embeddings (B, s_dim) against the teacher's (B, t_dim), B at least 2."""
-        f_s, f_t = at_least_float32(f_s), at_least_float32(f_t.detach())
+        f_s, f_t = precise(f_s), precise(f_t.detach())
         embedded = self.embed(f_s)
         correlation = (deviations(embedded) * deviations(f_t)).mean(dim=0)
         errors = (correlation - 1).abs().pow(2 * self.alpha)

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, teacher_logits
+from distiller_zoo.divergence import teacher_logits
+from distiller_zoo.maps import precise
 from distiller_zoo.standardise import standardised
 from helper.arguments import positive_float
 from helper.batch import Batch, Output
@@ -59,7 +60,7 @@ class DistillKL(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor) -> Tensor:
         """Scalar loss of the student's logits (B, C) against the teacher's (B, C)."""
-        z_s, z_t = at_least_float32(z_s), teacher_logits(z_t)
+        z_s, z_t = precise(z_s), teacher_logits(z_t)
         if self.standardise:
             z_s, z_t = standardised(z_s), standardised(z_t)
         log_p_s, log_p_t = (F.log_softmax(z / self.T, dim=1) for z in (z_s, z_t))

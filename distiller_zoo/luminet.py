@@ -5,7 +5,8 @@ from typing import Annotated, Any, NamedTuple
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, kl_divergence, teacher_logits
+from distiller_zoo.divergence import kl_divergence, teacher_logits
+from distiller_zoo.maps import precise
 from helper.arguments import positive_float
 from helper.batch import Batch, Output
 
@@ -60,7 +61,7 @@ class LumiNetLoss(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor) -> Tensor:
         """Scalar loss of the student's logits (B, C) against the teacher's (B, C)."""
-        h_s, h_t = perceived(at_least_float32(z_s)), perceived(teacher_logits(z_t))
+        h_s, h_t = perceived(precise(z_s)), perceived(teacher_logits(z_t))
         return kl_divergence(h_s, h_t, self.T).mean() * self.alpha**2
 
 

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, kl_divergence, teacher_logits
+from distiller_zoo.divergence import kl_divergence, teacher_logits
 from distiller_zoo.kd import TEMPERATURE
+from distiller_zoo.maps import precise
 from distiller_zoo.standardise import standardised
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
@@ -82,7 +83,7 @@ class MLKDLoss(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor, z_s_strong: Tensor, z_t_strong: Tensor) -> dict[str, Tensor]:
         """Scalars of the student's logits (B, C) against the teacher's (B, C), for both views."""
-        z_s, z_s_strong = at_least_float32(z_s), at_least_float32(z_s_strong)
+        z_s, z_s_strong = precise(z_s), precise(z_s_strong)
         z_t, z_t_strong = teacher_logits(z_t), teacher_logits(z_t_strong)
         confidence = F.softmax(z_t, dim=1)
         images = part_up_to_median(confidence.amax(dim=1))
@@ -147,7 +148,7 @@ class MLKD(Distiller):
     def forward(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         strong_s, strong_t = student.views[STRONG].logits, teacher.views[STRONG].logits
         terms = self.loss(student.logits, teacher.logits, strong_s, strong_t)
-        strong = F.cross_entropy(at_least_float32(strong_s), batch.labels)
+        strong = F.cross_entropy(precise(strong_s), batch.labels)
         return {"ce_strong": self.ce_weight * strong} | {
             name: self.weight * term for name, term in terms.items()
         }

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import MASKED, at_least_float32, is_target, teacher_logits
+from distiller_zoo.divergence import MASKED, is_target, teacher_logits
+from distiller_zoo.maps import precise
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 
@@ -36,7 +37,7 @@ class NKDLoss(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor, labels: Tensor) -> Tensor:
         """Scalar loss of the student's logits (B, C) against the teacher's (B, C) with labels (B,)."""
-        z_s, z_t = at_least_float32(z_s), teacher_logits(z_t)
+        z_s, z_t = precise(z_s), teacher_logits(z_t)
         target = is_target(labels, z_s.shape[1])
         soft_label = F.softmax(z_t, dim=1) * F.log_softmax(z_s, dim=1)
         of_target = -soft_label.masked_fill(~target, 0.0).sum(dim=1)

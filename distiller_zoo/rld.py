@@ -6,16 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import (
-    MASKED,
-    at_least_float32,
-    binary_logs,
-    is_target,
-    kl_divergence,
-    kl_of_logs,
-    teacher_logits,
-)
+from distiller_zoo.divergence import MASKED, binary_logs, is_target, kl_divergence, kl_of_logs, teacher_logits
 from distiller_zoo.kd import TEMPERATURE
+from distiller_zoo.maps import precise
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 
@@ -43,7 +36,7 @@ class RLDLoss(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor, labels: Tensor) -> Tensor:
         """Scalar loss of the student's logits (B, C) against the teacher's (B, C) with labels (B,)."""
-        z_s, z_t = at_least_float32(z_s), teacher_logits(z_t)
+        z_s, z_t = precise(z_s), teacher_logits(z_t)
         target = is_target(labels, z_s.shape[1])
         best = is_target(z_t.argmax(dim=1), z_s.shape[1])
         log_p_s, log_p_t = (F.log_softmax(z / self.alpha_T, dim=1) for z in (z_s, z_t))

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, kl_divergence
+from distiller_zoo.divergence import kl_divergence
 from distiller_zoo.dkd import ALPHA, BETA, BETA_ELSEWHERE, decoupled
 from distiller_zoo.kd import TEMPERATURE
 from distiller_zoo.last_map import last_map_of
-from distiller_zoo.semckd import pooled
+from distiller_zoo.maps import pooled, precise
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 
@@ -26,8 +26,8 @@ def region_logits(feature: Tensor, classifier: nn.Linear, scales: Sequence[int])
     """Logits (B, N, classes) of the regions of a map (B, C, H, W): for each scale s the s x s regions row by
     row, of the map averaged (or, if smaller, replicated) to 4 x 4 places first.
     """
-    finest = pooled(at_least_float32(feature), FINEST)
-    regions = [pooled(finest, scale).flatten(2).transpose(1, 2) for scale in scales]
+    finest = pooled(precise(feature), (FINEST, FINEST))
+    regions = [pooled(finest, (scale, scale)).flatten(2).transpose(1, 2) for scale in scales]
     return F.linear(torch.cat(regions, dim=1), classifier.weight, classifier.bias)
 
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
+from distiller_zoo.maps import pooled
 from helper.batch import Batch, Output
 from helper.device import autocast_like, full_precision
 from helper.errors import UserError
@@ -138,7 +139,7 @@ class SemCKD(Distiller):
         for row, m_s in zip(self.translators, maps_s, strict=True):
             own, theirs = [], []
             for translator, m_t in zip(row, maps_t, strict=True):
-                size = min(m_s.shape[2], m_t.shape[2])
+                size = min(m_s.shape[2], m_t.shape[2]), min(m_s.shape[3], m_t.shape[3])
                 own.append(translator(pooled(m_s, size)))
                 theirs.append(pooled(m_t, size))
             values.append(own)
@@ -153,11 +154,3 @@ def similarities(feature: Tensor) -> Tensor:
     """
     flat = feature.permute(0, 2, 3, 1).flatten(1).float()
     return flat @ flat.T
-
-
-def pooled(feature: Tensor, size: int) -> Tensor:
-    """The map averaged down to size x size, by whole factors where it can: a GPU repeats their bits."""
-    factor, rest = divmod(feature.shape[2], size)
-    if rest:
-        return F.adaptive_avg_pool2d(feature, size)
-    return feature if factor == 1 else F.avg_pool2d(feature, factor)

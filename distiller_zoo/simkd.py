@@ -4,9 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32
 from distiller_zoo.last_map import last_map_of
-from distiller_zoo.semckd import pooled
+from distiller_zoo.maps import same_size
 from helper.batch import Batch, Output
 from models.reused import ReusedClassifier, reused_name
 
@@ -24,9 +23,7 @@ class SimKDLoss(nn.Module):
 
     def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
         """Scalar loss of the projected map (B, C, H, W) against the teacher's (B, C, H', W')."""
-        f_s, f_t = at_least_float32(f_s), at_least_float32(f_t.detach())
-        size = min(f_s.shape[-1], f_t.shape[-1])
-        return F.mse_loss(pooled(f_s, size), pooled(f_t, size))
+        return F.mse_loss(*same_size(f_s, f_t.detach()))
 
 
 class SimKD(Distiller):

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, kl_divergence, teacher_logits, unit
+from distiller_zoo.divergence import kl_divergence, teacher_logits, unit
 from distiller_zoo.kd import TEMPERATURE
+from distiller_zoo.maps import precise
 from distiller_zoo.mlkd import part_up_to_median
 from helper.arguments import positive_float
 from helper.batch import Batch, Output
@@ -51,7 +52,7 @@ class SKDLoss(nn.Module):
 
     def forward(self, z_s: Tensor, z_t: Tensor) -> dict[str, Tensor]:
         """Scalars of the student's logits (B, C) against the teacher's (B, C)."""
-        z_s, z_t = at_least_float32(z_s), teacher_logits(z_t)
+        z_s, z_t = precise(z_s), teacher_logits(z_t)
         confidence = F.softmax(z_t, dim=1)
         images = part_up_to_median(confidence.amax(dim=1))
         classes = part_up_to_median(confidence.sum(dim=0))

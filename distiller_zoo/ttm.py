@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
-from distiller_zoo.divergence import at_least_float32, kl_of_logs, teacher_logits
+from distiller_zoo.divergence import kl_of_logs, teacher_logits
+from distiller_zoo.maps import precise
 from helper.arguments import positive_float
 from helper.batch import Batch, Output
 
@@ -18,7 +19,7 @@ def transformed_divergence(z_s: Tensor, z_t: Tensor, exponent: float) -> tuple[T
     The transformed teacher is softmax(exponent * z_t), the same as the powers over their sum but for
     probabilities that underflow.
     """
-    log_p_s = F.log_softmax(at_least_float32(z_s), dim=1)
+    log_p_s = F.log_softmax(precise(z_s), dim=1)
     z_t = teacher_logits(z_t)
     divergence = kl_of_logs(log_p_s, F.log_softmax(exponent * z_t, dim=1))
     powers = (exponent * F.log_softmax(z_t, dim=1)).exp().sum(dim=1)

@@ -16,7 +16,7 @@ from helper.arguments import (
     positive_float,
     positive_int,
 )
-from helper.recipe import SLOW_LEARNERS
+from helper.recipe import published_decay, published_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +52,12 @@ class Recipe:
 
     def rate_of(self, model: str) -> float:
         """--learning_rate, or the recipe's for that network."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return 0.01 if model in SLOW_LEARNERS else 0.05
+        return published_rate(model) if self.learning_rate is None else self.learning_rate
 
     @property
     def decay_epochs(self) -> list[int]:
         """--lr_decay_epochs, or 150, 180 and 210 of 240 in proportion to --epochs."""
-        if self.lr_decay_epochs is not None:
-            return self.lr_decay_epochs
-        return [round(self.epochs * part) for part in (150 / 240, 180 / 240, 210 / 240)]
+        return published_decay(self.epochs) if self.lr_decay_epochs is None else self.lr_decay_epochs
 
     def decayed(self, rate: float, epoch: int) -> float:
         """A rate in epoch `epoch` (from 0)."""

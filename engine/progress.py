@@ -28,6 +28,16 @@ class Progress:
     training_seconds: float = 0.0
     stage: str = TRAINING
 
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Where it stands, for a comparison with where it stood."""
+        return self.stage, self.epoch, self.step
+
+    @property
+    def trained(self) -> int:
+        """Finished epochs of the run itself, none of them in a method's first stage."""
+        return self.epoch if self.stage == TRAINING else 0
+
 
 def brief(names: Sequence[str], means: Mapping[str, Sequence[float]]) -> str:
     """Loss and training accuracy of each student that has a loss, in a few words."""

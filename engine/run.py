@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from dataset.data import Data, eval_loaders, train_loader
 from engine.evaluation import evaluate
 from engine.facts import facts_of
-from engine.optimizer import Recipe, decayed_rate
+from engine.optimizer import Recipe
 from engine.progress import Progress
 from engine.run_folder import RunFolder
 from engine.settings import Settings, differences
@@ -69,7 +69,7 @@ def train(
         return results
     task = make_task()
     if longer is not None:
-        refuse_other_schedule(run, task, before, settings.recipe, state["progress"]["epoch"])
+        refuse_other_schedule(run, task, before, settings.recipe, Progress(**state["progress"]).trained)
     loaders = Loaders(
         train_loader(data, settings.data, settings.recipe.seed, device, task.fixed_batch, task.views),
         *eval_loaders(data, settings.data, device),
@@ -109,7 +109,7 @@ def train(
         if task.ensemble:
             origin = {"num_classes": data.num_classes, "settings_sha256": facts.settings_sha256}
             run.write_network(task.ensemble_state() | origin, "ensemble_last")
-        plot_run(run.path, progress.rows, asdict(results))
+        plot_run(run.path, progress.rows, results)
         results.write(run.path / "results.json")
         run.log(f"finished: results, plots and networks are in {run.path}")
         print(table(results))
@@ -133,12 +133,12 @@ def refuse_other_schedule(
 ) -> None:
     """Raise UserError unless the epochs that a run has are those of a run of `recipe.epochs` epochs too."""
     then = before.get("recipe", before)
-    old = Recipe(epochs=then["epochs"], lr_decay_epochs=then["lr_decay_epochs"])
+    old = replace(recipe, epochs=then["epochs"], lr_decay_epochs=then["lr_decay_epochs"])
     instead = f"repeat its command with --epochs {old.epochs}, or name another run with --trial"
     if recipe.epochs < done:
         raise UserError(f"{run.path} has {done} epochs already, --epochs asks for {recipe.epochs}: {instead}")
     for epoch in range(done):
-        rates = {decayed_rate(1.0, epoch, one.decay_epochs, recipe.lr_decay_rate) for one in (old, recipe)}
+        rates = {one.decayed(1.0, epoch) for one in (old, recipe)}
         schedules = [task.schedule(epoch, one.epochs) for one in (old, recipe)]
         if len(rates) > 1 or schedules[0] != schedules[1]:
             what = (

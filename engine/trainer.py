@@ -66,6 +66,7 @@ class Trainer:
         self._stop_signal: int | None = None
         self._session_start = time.perf_counter()
         self._last_state = time.perf_counter()
+        self._kept: tuple[str, int, int] | None = None
 
     def _begin_stage(self, name: str) -> None:
         """Prepare a stage, with an optimizer of its own: momentum belongs to the parameters that a stage
@@ -252,7 +253,7 @@ class Trainer:
         last_epoch = self.progress.stage == TRAINING and self.progress.epoch >= self.recipe.epochs
         if not last_epoch and self._stop_signal is None and now - self._last_state < self.save_every:
             return None
-        self._last_state = now
+        self._last_state, self._kept = now, self.progress.place
         return self.state()
 
     def _check_finite(self, means: dict[str, list[float]]) -> None:
@@ -274,7 +275,7 @@ class Trainer:
         finished = self.progress.stage == TRAINING and self.progress.epoch >= self.recipe.epochs
         if self._stop_signal is None or finished:
             return
-        if self.progress.step:
+        if self.progress.place != self._kept:
             self._check_finite(self.meters.means())
             self.run.end_epoch({}, self.state(), self.progress.rows)
         self.run.wait()

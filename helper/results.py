@@ -66,7 +66,7 @@ class StudentScore:
 
     distill: the method's name, None without a teacher; label: what tables call the method; parameters: of its
     network; parameters_added: those that the method trains beside it; beta, multiplier: the weights of its
-    method and of its whole offline loss; seconds: its share of the run, where that is known.
+    method and of its whole offline loss; seconds: of training, of all students of the run together.
     """
 
     name: str

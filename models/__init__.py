@@ -60,6 +60,12 @@ def is_network(name: str) -> bool:
     )
 
 
+def check_model(flag: str, name: str) -> None:
+    """Raise UserError, which lists the networks, if there is none of that name."""
+    if not is_network(name):
+        raise UserError(f"{flag} {name} is unknown; the networks are {', '.join(model_dict)}")
+
+
 def build_network(name: str, num_classes: int = 100) -> "nn.Module":
     """The network of that name for so many classes; UserError lists the names if there is none.
 

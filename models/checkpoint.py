@@ -204,13 +204,6 @@ def refuse_other_files(content: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def check_model(flag: str, name: str) -> str:
-    """The name, if there is such a network; else UserError lists those there are."""
-    if not is_network(name):
-        raise UserError(f"{flag} {name} is unknown; the networks are {', '.join(model_dict)}")
-    return name
-
-
 def teacher_copy_path(save_folder: Path, model: str, dataset: str, epochs: int) -> Path:
     """Where `train_teacher.py` leaves a teacher for the scripts that use it: the published layout."""
     kind = "vanilla" if dataset == "cifar100" else dataset

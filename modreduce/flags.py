@@ -2,14 +2,13 @@
 once.
 """
 
-from collections.abc import Mapping
-
 from dataset import dataset_dict
 from distiller_zoo import distiller_dict
 from helper.arguments import Parser, non_negative_float, path
 from helper.errors import UserError
 from helper.registry import Registry
 from helper.signature import class_constant
+from models import model_dict
 from modreduce import ensemble_dict
 
 RECORDS = {
@@ -74,7 +73,7 @@ def label_of(owner: str | type) -> str:
     return owner.label or owner.__name__
 
 
-def check_known(flag: str, name: str, registry: Mapping[str, object], what: str) -> None:
-    """Raise UserError, which lists the names there are, if the name is none of them."""
-    if name not in registry:
-        raise UserError(f"{flag} {name} is unknown; the {what} are {', '.join(registry)}")
+def check_trainable(flag: str, name: str) -> None:
+    """Raise UserError, which lists the networks, unless the name is that of a network of one piece."""
+    if name not in model_dict:
+        raise UserError(f"{flag} {name} is unknown; the networks are {', '.join(model_dict)}")

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from dataset.base import DataSet
 from engine.facts import record_of_data
 from helper.batch import Batch, Output
-from models.checkpoint import NetworkFile, check_model, read_network
+from models import check_model
+from models.checkpoint import NetworkFile, read_network
 from models.normalisation import OwnNormalisation, own_normalisation
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from reporting.published import EXPERIMENTS, PUBLISHED_METHODS, STANDARD_GROUP, Experiment
+from reporting.published import EXPERIMENTS, PUBLISHED_ENSEMBLE, PUBLISHED_METHODS, STANDARD_GROUP, Experiment
 from reporting.tables import as_published, best_count, chosen, single_methods
 
 
@@ -32,8 +32,10 @@ def _of_experiment(experiment: Experiment, rows: pd.DataFrame, trained: set[str]
     missing = {name: label for name, label in PUBLISHED_METHODS.items() if name not in set(methods.what)}
     for name, label in missing.items():
         found.append(("offline", name, label, "ONLINE=none " + group.format("", seed=1)))
-    if picked[(picked.kind == "best") & (picked.what == "wavg")].empty:
-        found.append(("best", "wavg", "ModReduce wavg", group.format("", seed=1)))
+    if picked[(picked.kind == "best") & (picked.what == PUBLISHED_ENSEMBLE)].empty:
+        found.append(
+            ("best", PUBLISHED_ENSEMBLE, f"ModReduce {PUBLISHED_ENSEMBLE}", group.format("", seed=1))
+        )
     if not missing and picked.best_mean[picked.kind == "control"].isna().all():
         best = methods.loc[methods.best_mean.idxmax()]
         words = "" if best.what in STANDARD_GROUP else f" --distill {best.what}"

@@ -49,18 +49,13 @@ EXPERIMENTS = tuple(
         start=1,
     )
 )
+PUBLISHED_ENSEMBLE = "wavg"  # with which the published ModReduce learned online
 STANDARD_GROUP = ("kd", "crd", "semckd")  # the published ModReduce's students
 FULL_SIZE = 50_000  # training images of CIFAR-100
 # the methods that have published numbers, by the field of Experiment, and what the papers call them
 PUBLISHED_METHODS = {"kd": "KD", "semckd": "SemCKD", "crd": "CRD"}
 # in which the project measures them: those that say most come first
 MEASURED_ORDER = (9, 5, 8, 1, 12, 3, 10, 11, 7, 13, 14, 4, 2, 6, 15)
-
-
-def experiment_of(teacher: str | None, student: str) -> Experiment | None:
-    """The experiment with this teacher and this student, if it is one of the fifteen."""
-    pairs = {(experiment.teacher, experiment.student): experiment for experiment in EXPERIMENTS}
-    return pairs.get((teacher, student)) if teacher else None
 
 
 def by_number(number: int) -> Experiment:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reporting import style
-from reporting.published import EXPERIMENTS, PUBLISHED_METHODS, STANDARD_GROUP
+from reporting.published import EXPERIMENTS, PUBLISHED_ENSEMBLE, PUBLISHED_METHODS, STANDARD_GROUP
 from reporting.tables import ONLINE, chosen, single_methods
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def _fifteen(axes: Axes, rows: pd.DataFrame, palette: Mapping[str, Any]) -> None
         (name, label, marker, palette[label], single[single.what == name])
         for (name, label), marker in zip(PUBLISHED_METHODS.items(), "oDs", strict=True)
     ]
-    ours = picked[(picked.kind == "best") & (picked.what == "wavg")]
-    shown.append(("modreduce", "ModReduce wavg, best student", "*", style.INK, ours))
+    ours = picked[(picked.kind == "best") & (picked.what == PUBLISHED_ENSEMBLE)]
+    shown.append(("modreduce", f"ModReduce {PUBLISHED_ENSEMBLE}, best student", "*", style.INK, ours))
     for place, experiment in enumerate(EXPERIMENTS):
         if place % 2:
             axes.axvspan(place - 0.5, place + 0.5, color="#F5F5F5", linewidth=0, zorder=0)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from helper.errors import UserError, one_line
-from helper.recipe import BATCH_SIZE, DATASET, recipe_value
+from helper.recipe import BATCH_SIZE, DATASET, published_decay, published_rate
 from helper.results import ARGS, ENSEMBLE, RESULTS, Results, read_json
 from reporting.published import FULL_SIZE, STANDARD_GROUP
 
@@ -108,8 +108,8 @@ class Run:
     def _is_recipe(self, name: str, value: Any) -> bool:
         """Whether a changed setting says only what holds without it."""
         if name == "lr_decay_epochs":
-            return list(value) == [round(self.results.epochs * part / 240) for part in (150, 180, 210)]
-        rates = {recipe_value("learning_rate", student.model) for student in self.results.students}
+            return list(value) == published_decay(self.results.epochs)
+        rates = {published_rate(student.model) for student in self.results.students}
         return name == "learning_rate" and rates == {value}
 
 

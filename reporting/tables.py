@@ -7,7 +7,7 @@ from typing import TypeVar
 import pandas as pd
 
 from helper.recipe import BATCH_SIZE, DATASET, EPOCHS
-from reporting.published import EXPERIMENTS, PUBLISHED_METHODS, STANDARD_GROUP, by_number
+from reporting.published import EXPERIMENTS, PUBLISHED_ENSEMBLE, PUBLISHED_METHODS, STANDARD_GROUP, by_number
 from reporting.runs import TABLE
 
 Number = TypeVar("Number", float, pd.Series)
@@ -119,7 +119,11 @@ def _published(row: tuple) -> float:
     """The published accuracy in percent of what a row measures; NaN without one."""
     if not row.experiment:
         return math.nan
-    names = {("teacher", ""): "teacher_accuracy", ("alone", ""): "alone", ("best", "wavg"): "modreduce"}
+    names = {
+        ("teacher", ""): "teacher_accuracy",
+        ("alone", ""): "alone",
+        ("best", PUBLISHED_ENSEMBLE): "modreduce",
+    }
     names |= {(kind, name): name for kind in ("offline", "single") for name in STANDARD_GROUP}
     name = names.get((row.kind, row.what))
     return getattr(by_number(row.experiment), name) if name else math.nan
@@ -151,7 +155,7 @@ def common_settings(rows: pd.DataFrame) -> list[tuple[str, str]]:
 def _place(row: tuple) -> tuple:
     """Sorts the rows of a table."""
     if row.kind in ONLINE:
-        return 1, row.what != "wavg", row.what, row.variant, KINDS.index(row.kind)
+        return 1, row.what != PUBLISHED_ENSEMBLE, row.what, row.variant, KINDS.index(row.kind)
     return 0, KINDS.index(row.kind), method_order(row.what), row.variant
 
 
@@ -213,7 +217,7 @@ def relative_improvement(ours: Number, other: Number, alone: Number) -> Number:
 
 def onlines(rows: pd.DataFrame) -> list[str]:
     """What learns online in these rows, the paper's own first."""
-    return sorted(set(rows.what[rows.kind == "best"]), key=lambda name: (name != "wavg", name))
+    return sorted(set(rows.what[rows.kind == "best"]), key=lambda name: (name != PUBLISHED_ENSEMBLE, name))
 
 
 def comparisons(rows: pd.DataFrame, online: str) -> pd.DataFrame:
@@ -230,7 +234,7 @@ def comparisons(rows: pd.DataFrame, online: str) -> pd.DataFrame:
     methods["not_above"] = methods.best_mean <= methods.alone
     improvement = relative_improvement(methods.ours, methods.best_mean, methods.alone)
     methods["ari"] = improvement.where(methods.best_mean != methods.alone)
-    experiments = methods.experiment if online == "wavg" else 0 * methods.experiment
+    experiments = methods.experiment if online == PUBLISHED_ENSEMBLE else 0 * methods.experiment
     methods["published_ari"] = [_published_ari(*pair) for pair in zip(experiments, methods.what, strict=True)]
     found = methods.groupby("what").agg(
         label=("label", "first"), ari=("ari", "mean"), tables=("ari", "count"),
@@ -249,7 +253,7 @@ def _published_ari(experiment: int, method: str) -> float:
     return relative_improvement(published.modreduce, getattr(published, method), published.alone)
 
 
-def verdicts(rows: pd.DataFrame, online: str = "wavg") -> dict[str, list[bool]]:
+def verdicts(rows: pd.DataFrame, online: str = PUBLISHED_ENSEMBLE) -> dict[str, list[bool]]:
     """Per table with such a run, whether the best student of a run is above what it has to beat.
 
     By what that is: the best single method, the control, the published ModReduce; tables without it left out.

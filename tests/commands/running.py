@@ -176,6 +176,20 @@ def signalled_at(step: int, number: int) -> None:
     at_step(step, lambda: os.kill(os.getpid(), number))
 
 
+def signalled_after_epoch(number: int, signal_number: int) -> None:
+    """Hook: get a signal when an epoch's files are on their way and its line is about to be said."""
+    from engine.run_folder import RunFolder
+
+    original = RunFolder.log
+
+    def log(self: RunFolder, line: str) -> None:
+        if line.startswith(f"epoch {number}/"):
+            os.kill(os.getpid(), signal_number)
+        original(self, line)
+
+    RunFolder.log = log
+
+
 def waiting_at(step: int, mark: str) -> None:
     """Hook: leave a mark (a file) in the middle of a step, and wait to be killed."""
 

@@ -141,6 +141,21 @@ def test_a_signal_finishes_the_step_and_saves(name, number, step, runner, whole,
     same(root, whole(name))
 
 
+def test_a_signal_between_two_epochs_saves_what_was_not_due(runner, whole, root):
+    """Its state is a minute younger than the next one would be, and yet the run says that it is saved."""
+    command = (RUNS["teacher"], "--save_folder", str(root), "--save_every", "1000")
+    after = (1, signal.SIGTERM)
+    stopped = runner(*command, hook=running.signalled_after_epoch, hook_arguments=after)
+    assert stopped.status == 128 + signal.SIGTERM
+    state = read_checkpoint(run_folder(root) / "last.pth")
+    assert (state["progress"]["epoch"], state["progress"]["step"]) == (1, 0)
+    assert runner(*command, "--resume").status == 0
+    left = outcome(root)
+    expected = whole("teacher").left
+    for name in expected.keys() - {"previous.pth", "files"}:
+        assert left[name] == expected[name], name
+
+
 def test_a_finished_run_says_so_and_brings_the_teacher_where_it_belongs(runner, whole):
     """Also when it was killed between its results and the copy of the teacher."""
     expected = whole("teacher")
