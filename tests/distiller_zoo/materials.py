@@ -1,6 +1,7 @@
 """Small networks, Outputs and Examples to build the methods with."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -113,3 +114,8 @@ def assert_teacher_is_constant(loss: nn.Module, f_s: Sequence[Tensor], f_t: Sequ
     """No gradient reaches the teacher's values, which may ask for one."""
     found = torch.autograd.grad(loss(f_s, f_t), [*f_s, *f_t], allow_unused=True)
     assert all(gradient is None for gradient in found[len(f_s) :])
+
+
+def with_labels(*labels: int) -> Example:
+    """The example for a training set with these labels."""
+    return replace(example(), labels=torch.tensor(labels))
