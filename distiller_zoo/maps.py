@@ -4,22 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.common import pooled
+
 SMALLEST_NORM = 1e-12
 
 
 def precise(x: Tensor) -> Tensor:
     """The tensor in float32, or as it is in float64: losses are not computed in half precision."""
     return x if x.dtype == torch.float64 else x.float()
-
-
-def pooled(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """The map (B, C, H, W) averaged to `size`, by whole factors where it can: a GPU repeats their bits."""
-    (height, width), (to_height, to_width) = x.shape[2:], size
-    if (height, width) == (to_height, to_width):
-        return x
-    if height % to_height or width % to_width:
-        return F.adaptive_avg_pool2d(x, size)
-    return F.avg_pool2d(x, (height // to_height, width // to_width))
 
 
 def same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

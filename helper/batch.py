@@ -51,7 +51,11 @@ class Output(NamedTuple):
     @property
     def features(self) -> list[Tensor]:
         """The list that the published networks return: stem, stages, embedding."""
-        return [self.stem, *self.maps, self.embedding]
+        return self.published()[0]
+
+    def published(self, preact: bool = False) -> tuple[list[Tensor], Tensor]:
+        """(features, logits), as the published networks return them; with `preact` maps before the ReLU."""
+        return [self.stem, *(self.preact if preact else self.maps), self.embedding], self.logits
 
     def detach(self) -> "Output":
         """The same values, cut off from the graph of gradients."""

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from helper.batch import Output
 
 
-class StagedNetwork(nn.Module):
-    """A stem, stages that each give one map, a pooled embedding and a linear classifier.
+class Network(nn.Module):
+    """What all networks have in common: logits, or with `is_feat` what the published ones return too.
 
-    A family defines `stem`, `stages` and `classify`, and `through_stage` or `last_map` where it differs.
+    A network defines `outputs`, and `logits` where these alone can be had for less.
     """
 
     def forward(
@@ -23,16 +23,30 @@ class StagedNetwork(nn.Module):
         features: the map (N, C, H, W) after the stem, one per stage, then the embedding (N, D). With `preact`
         the maps of the stages are taken before their last ReLU.
         """
-        if is_feat:
-            output = self.outputs(x)
-            features = [output.stem, *output.preact, output.embedding] if preact else output.features
-            return features, output.logits
+        return self.outputs(x).published(preact) if is_feat else self.logits(x)
+
+    def outputs(self, x: Tensor) -> Output:
+        """All that the network says of images (N, 3, H, W), in one pass."""
+        raise NotImplementedError
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, 3, H, W)."""
+        return self.outputs(x).logits
+
+
+class StagedNetwork(Network):
+    """A stem, stages that each give one map, a pooled embedding and a linear classifier.
+
+    A family defines `stem`, `stages` and `classify`, and `through_stage` or `last_map` where it differs.
+    """
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, 3, H, W), without keeping their maps."""
         for before, after in self.through_stages(self.stem(x)):  # noqa: B007 (the last ones count)
             pass
         return self.classify(self.embed(before, after))
 
     def outputs(self, x: Tensor) -> Output:
-        """All that the network says of images (N, 3, H, W), in one pass."""
         stem = self.stem(x)
         stages = list(self.through_stages(stem))
         averaged = self.last_map(*stages[-1])
@@ -91,6 +105,16 @@ class StagedNetwork(nn.Module):
 def average(x: Tensor) -> Tensor:
     """The average (N, C) of a map (N, C, H, W) over all its places."""
     return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+
+def pooled(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """The map (B, C, H, W) averaged to `size`, by whole factors where it can: a GPU repeats their bits."""
+    (height, width), (to_height, to_width) = x.shape[2:], size
+    if (height, width) == (to_height, to_width):
+        return x
+    if height % to_height or width % to_width:
+        return F.adaptive_avg_pool2d(x, size)
+    return F.avg_pool2d(x, (height // to_height, width // to_width))
 
 
 def conv(

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from helper.batch import Output
 from helper.errors import UserError
+from models.common import Network
 from models.last_map import LastMap, find_last_map, look
 
 PREFIX = "norm"
@@ -45,7 +46,7 @@ class NORMHead(nn.Module):
         return expanded, self.contract(expanded)
 
 
-class NORMNetwork(nn.Module):
+class NORMNetwork(Network):
     """The network of NORM: a student whose last map gets the residual of a NORMHead.
 
     Its Output is the student's with the expanded map as one more stage. Where the embedding averages a map
@@ -103,12 +104,3 @@ class NORMNetwork(nn.Module):
             embedding = own.embedding + residual.mean(dim=(2, 3))
         logits = fixed_norm(self.classifier(embedding))
         return Output(stem, [*maps, expanded], [*preact, expanded], embedding, logits)
-
-    def forward(
-        self, x: Tensor, is_feat: bool = False, preact: bool = False
-    ) -> Tensor | tuple[list[Tensor], Tensor]:
-        """Logits (B, classes) of images (B, 3, H, W); with `is_feat`, (features, logits) as every network."""
-        out = self.outputs(x)
-        if not is_feat:
-            return out.logits
-        return [out.stem, *(out.preact if preact else out.maps), out.embedding], out.logits

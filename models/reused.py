@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from helper.batch import Output
 from helper.errors import UserError
-from models.common import average, conv
+from models.common import Network, average, conv, pooled
 from models.last_map import LastMap, find_averaged_map, find_last_map, last_stage_map, look
 
 PREFIX = "reused"
@@ -38,7 +38,7 @@ def projector(channels_s: int, channels_t: int, reduction: int = REDUCTION) -> n
     )
 
 
-class ReusedClassifier(nn.Module):
+class ReusedClassifier(Network):
     """The network of SimKD: the student's last map, projected to the teacher's channels, averaged over places
     and classified by the teacher's frozen linear layer.
 
@@ -110,22 +110,10 @@ class ReusedClassifier(nn.Module):
         """The student's map (B, C, H, W) in the teacher's channels, H and W at most `size`, before and after
         the last ReLU.
         """
-        factor, rest = divmod(f_s.shape[-1], size)
-        if rest and factor:
-            f_s = F.adaptive_avg_pool2d(f_s, size)
-        elif factor > 1:
-            f_s = F.avg_pool2d(f_s, factor)  # whose gradient has the same bits every time on a GPU
+        if f_s.shape[-1] > size:
+            f_s = pooled(f_s, (size, size))
         before = self.transfer(f_s)
         return before, F.relu(before)
-
-    def forward(
-        self, x: Tensor, is_feat: bool = False, preact: bool = False
-    ) -> Tensor | tuple[list[Tensor], Tensor]:
-        """Logits (B, classes) of images (B, 3, H, W); with `is_feat`, (features, logits) as every network."""
-        out = self.outputs(x)
-        if not is_feat:
-            return out.logits
-        return [out.stem, *(out.preact if preact else out.maps), out.embedding], out.logits
 
     def norms_before_relu(self) -> list[nn.BatchNorm2d]:
         """The BN before each map's ReLU, the projector's last."""

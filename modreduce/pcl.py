@@ -51,7 +51,7 @@ class PeerCollaborative(OnlineMethod):
         self.ramp_up = pcl_ramp_up
         self.averages = nn.ModuleList()
         self.register_buffer("steps", torch.zeros(()))
-        self.register_buffer("active", torch.zeros(()))
+        self.register_buffer("active", torch.zeros(()))  # a part of every state since version 0.1
         self._asked = True
         self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
 
