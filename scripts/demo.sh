@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole system in under three minutes on two cores: a teacher, three students and their ensemble, on real digits.
+# The whole system in minutes on two cores: a teacher, three students and their ensemble, on real digits.
 #   SAVE=elsewhere sh scripts/demo.sh          into another folder than save/demo
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
