@@ -29,6 +29,12 @@ class Registry(MutableMapping[str, Any]):
         found = [owner.split(":")[0].rpartition(".")[2] for owner in owners if isinstance(owner, str)]
         return list(dict.fromkeys(found))
 
+    def aliases(self) -> dict[str, str]:
+        """Further names: alias -> the first name of what it stands for."""
+        first: dict[str, str] = {}
+        named = {key: first.setdefault(str(value), key) for key, value in self._entries.items()}
+        return {key: name for key, name in named.items() if key != name}
+
     def __getitem__(self, key: str) -> Any:
         if key not in self._loaded:
             value, owner = self._entries[key], self.owner(key)

@@ -111,8 +111,7 @@ def test_the_lines_of_the_cifar_scripts(root):
         kind = distiller_dict[args.distill]
         if args.distill != "kd" and args.beta is not None:
             assert args.beta == kind.weights_for(args.model_s, "vgg13").beta
-    aliases = {"hint"}
-    assert set(methods) == distiller_dict.keys() - aliases
+    assert set(methods) == distiller_dict.keys() - distiller_dict.aliases()
     (root.parent / "calls").unlink()
     lines = call(root, "scripts/run_cifar_vanilla.sh", "--save_folder", "a b")
     assert all(parsed(root, words).resume and words[-1] == "a b" for words in lines)
@@ -136,6 +135,7 @@ def test_the_demo_takes_a_folder_with_a_space(root):
         ("scripts/reproduce.sh", "scripts/reproduce.py"),
         ("scripts/fetch_pretrained_teachers.sh", "scripts/fetch_teachers.py"),
         ("scripts/cpu_evidence.sh", "scripts/cpu_evidence.py"),
+        ("scripts/digits_evidence.sh", "scripts/digits_evidence.py"),
     ],
 )
 def test_words_arrive_whole(script, started, root):
@@ -150,7 +150,7 @@ def working(root) -> Path:
     for room in (path.parent.name for path in ROOT.glob("*/__init__.py")):
         if room not in ("scripts", "tests"):
             (root / room).symlink_to(ROOT / room)
-    for name in ("train_teacher.py", "train_modreduce.py"):
+    for name in ("train_teacher.py", "train_student.py", "train_modreduce.py"):
         (root / name).write_text(TRAINING)
     return root
 
@@ -186,6 +186,23 @@ def test_the_cpu_evidence(working):
         args = parsed(working, words)
         assert (args.train_size, args.epochs, str(args.data_folder)) == (10000, 6, "my data")
         assert words[0].endswith("train_teacher.py") or str(args.path_t) == "t.pth"
+
+
+def test_the_digits_evidence_has_a_run_of_every_method(working):
+    """Its commands are valid, and the table of the zoo is whole."""
+    user = working.parent / "user's own"
+    (user / "t.pth").touch()
+    environment = os.environ | {"TEACHER": "t.pth", "SEEDS": "7", "JOBS": "1"}
+    command = ["sh", str(working / "scripts/digits_evidence.sh")]
+    done = subprocess.run(command, cwd=user, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    calls = [json.loads(line) for line in (user / "calls").read_text().splitlines()]
+    alone = {parsed(working, words).distill for words in calls if words[0].endswith("train_student.py")}
+    assert alone == distiller_dict.keys() - distiller_dict.aliases()
+    groups = [parsed(working, words) for words in calls if words[0].endswith("train_modreduce.py")]
+    assert [args.distill for args in groups] == [["dkd", "itrd", "dist"], ["kd", "reviewkd", "simkd"]]
+    kept = {path.name for path in (user / "save/digits/results").iterdir()}
+    assert {"alone_seed_7.json", "simkd_seed_7.metrics.csv", "kd_standardised_seed_7.args.json"} <= kept
 
 
 @pytest.mark.parametrize(
