@@ -63,6 +63,16 @@ class DOT(torch.optim.Optimizer):
                     parameter.grad = None
 
     @torch.no_grad()
+    def clip(self, max_norm: float) -> None:
+        """Scale both gradients of each group so that the norm of their sum is at most `max_norm`."""
+        for group in self.param_groups:
+            found = [(p.grad, self._kept.get(p)) for p in group["params"]]
+            found = [[gradient for gradient in pair if gradient is not None] for pair in found]
+            if sums := [torch.stack(pair).sum(dim=0) for pair in found if pair]:
+                factor = (max_norm / (torch.nn.utils.get_total_norm(sums) + 1e-6)).clamp(max=1.0)
+                torch._foreach_mul_([gradient for pair in found for gradient in pair], factor)
+
+    @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """One step along the gradients put aside and along those that the parameters have, the task's."""
         loss = None

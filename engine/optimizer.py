@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from engine.dot import DOT
 from engine.task import Task
 from helper.arguments import (
     epoch_list,
@@ -16,6 +17,7 @@ from helper.arguments import (
     positive_float,
     positive_int,
 )
+from helper.errors import UserError
 from helper.recipe import published_decay, published_rate
 
 
@@ -36,6 +38,12 @@ class Recipe:
     lr_decay_rate: Annotated[float, positive_float, "factor of a decay"] = 0.1
     weight_decay: Annotated[float, non_negative_float, "on all that is trained"] = 5e-4
     momentum: Annotated[float, fraction, "of SGD"] = 0.9
+    optimizer: Annotated[str, ("sgd", "dot"), "sgd; dot: SGD with a momentum of its own for distillation"] = (
+        "sgd"
+    )
+    dot_delta: Annotated[
+        float, fraction, "dot: what distillation's momentum has more, and the task's has less"
+    ] = 0.075
     clip_grad: Annotated[
         float,
         non_negative_float,
@@ -49,6 +57,14 @@ class Recipe:
         {"metavar": "EPOCHS"},
     ] = None
     seed: Annotated[int, non_negative_int, "of everything that is random"] = 1
+
+    def __post_init__(self):
+        slow, fast = self.momentum - self.dot_delta, self.momentum + self.dot_delta
+        if self.optimizer == "dot" and not 0 <= slow <= fast < 1:
+            raise UserError(
+                f"--momentum {self.momentum} with --dot_delta {self.dot_delta}: allowed are a momentum - "
+                "delta from 0 and a momentum + delta below 1 (published: 0.9 and 0.075)"
+            )
 
     def rate_of(self, model: str) -> float:
         """--learning_rate, or the recipe's for that network."""
@@ -72,8 +88,8 @@ def decayed_rate(rate: float, epoch: int, decay_epochs: Sequence[int], factor: f
     return rate * factor ** sum(epoch >= decay for decay in decay_epochs)
 
 
-def make_optimizer(task: Task, recipe: Recipe, capturable: bool = False) -> torch.optim.SGD:
-    """SGD with momentum and weight decay on all that the task's stage trains, one group per student, fused.
+def make_optimizer(task: Task, recipe: Recipe, capturable: bool = False) -> torch.optim.Optimizer:
+    """SGD with momentum and weight decay, or DOT, on all that the task's stage trains, one group per student.
 
     capturable: keep the learning rates on the device, so that a CUDA graph can be replayed with new ones.
     """
@@ -82,12 +98,10 @@ def make_optimizer(task: Task, recipe: Recipe, capturable: bool = False) -> torc
         group["initial_lr"] = group["lr"]
         if capturable:
             group["lr"] = torch.tensor(group["lr"], device=task.device)
-    return torch.optim.SGD(
-        groups,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        fused=task.device.type in ("cpu", "cuda"),
-    )
+    common = {"lr": 0.0, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "dot":
+        return DOT(groups, delta=recipe.dot_delta, **common)
+    return torch.optim.SGD(groups, fused=task.device.type in ("cpu", "cuda"), **common)
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int) -> dict[str, float]:

@@ -3,7 +3,9 @@
 from collections.abc import Hashable
 
 import torch
+from torch import Tensor
 
+from engine.dot import DOT
 from engine.task import Logged, Task
 from helper.batch import Batch
 
@@ -13,22 +15,43 @@ EAGER_STEPS = 3
 class Step:
     """Forward, backward, clipping, and the optimizer's step, for all students at once.
 
-    Call it with a Batch; it returns what the task logs, on the device, and never waits for it.
+    Call it with a Batch; it returns what the task logs, on the device, and never waits for it. DOT gets the
+    gradient of cross-entropy apart from that of all else, by two passes over one graph.
     """
 
     def __init__(self, task: Task, optimizer: torch.optim.Optimizer, clip_grad: float = 0.0):
         self.task, self.optimizer, self.clip_grad = task, optimizer, clip_grad
+        self.dot = optimizer if isinstance(optimizer, DOT) else None
 
     def __call__(self, batch: Batch) -> Logged:
         self.optimizer.zero_grad(set_to_none=True)
+        self.task.apart = None if self.dot is None else []
         loss, logged = self.task(batch)
-        loss.backward()
+        if self.dot is None:
+            loss.backward()
+        else:
+            self._two_backwards(loss)
         if self.clip_grad:
-            for group in self.optimizer.param_groups:
-                torch.nn.utils.clip_grad_norm_(group["params"], self.clip_grad)
+            self._clip()
         self.optimizer.step()
         self.task.after_step()
         return logged
+
+    def _two_backwards(self, loss: Tensor) -> None:
+        loss.backward(retain_graph=True)
+        self.dot.keep_distillation()
+        own = [(term, stand_in.grad) for stand_in, term in self.task.apart if stand_in.grad is not None]
+        self.task.apart = None
+        if own:
+            torch.autograd.backward(*zip(*own, strict=True))
+
+    def _clip(self) -> None:
+        """Clip the gradient of each group of parameters."""
+        if self.dot is not None:
+            self.dot.clip(self.clip_grad)
+            return
+        for group in self.optimizer.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], self.clip_grad)
 
 
 class GraphedStep:

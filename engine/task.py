@@ -30,14 +30,17 @@ class Task(nn.Module, ABC):
 
     students: modules with a `plan` (name, model, method, weights, multiplier, arch), a `network` and a
     `distiller` or None; ensemble: what fuses them, if anything does; fixed_batch: whether a short last batch
-    has to be dropped; views: further views of a batch that some method reads. The `state_dict` holds all that
-    training changes, but for random streams.
+    has to be dropped; views: further views of a batch that some method reads; apart: None, or a list to which
+    `forward` adds what stands in the loss for a student's cross-entropy, and that cross-entropy, so that a
+    step can have the gradient of either side. The `state_dict` holds all that training changes, but for
+    random streams.
     """
 
     students: nn.ModuleList
     ensemble: str | None = None
     fixed_batch: bool = False
     views: tuple[str, ...] = ()
+    apart: list[tuple[Tensor, Tensor]] | None = None
     device: torch.device
 
     @property

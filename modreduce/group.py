@@ -112,6 +112,10 @@ class Group(Task):
             for student, stream in self._in_parallel():
                 with stream:
                     output, own = student(batch, teacher)
+                if self.apart is not None:
+                    stand_in = own["ce"].detach().requires_grad_()
+                    self.apart.append((stand_in, own["ce"]))
+                    own["ce"] = stand_in
                 outputs.append(output)
                 terms.append(own)
             self._join()

@@ -14,6 +14,7 @@ from engine.run_folder import RunFolder
 from engine.settings import Settings
 from helper.arguments import Parser
 from helper.device import prepare
+from helper.errors import UserError
 from helper.results import Results
 from modreduce.build import build_group
 from modreduce.student import StudentPlan
@@ -39,6 +40,10 @@ def launch(
     '' without teacher.
     """
     settings = Settings.of(values, flags.defaults(values), flags.owners)
+    if settings.recipe.optimizer == "dot" and settings.compute.compile:
+        raise UserError(
+            "--optimizer dot goes through the graph twice, which --compile forbids: leave one out"
+        )
     file = None
     if values.get("path_t") is not None:
         file = teacher_file(values["path_t"], values["model_t"])
