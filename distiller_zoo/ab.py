@@ -86,6 +86,10 @@ class AB(Distiller):
     """
 
     label = "AB"
+    formula = (
+        "first stage: sum over stages 2^(l - L + 1) 0.003 / B e(c(F_s), F_t); e = (s + 1)^2 if s > -1, t <= "
+        "0; (s - 1)^2 if s <= 1, t > 0"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
     pretraining = 30
 

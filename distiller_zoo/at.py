@@ -58,6 +58,7 @@ class AT(Distiller):
     """Attention transfer between the stage maps of student and teacher."""
 
     label = "AT"
+    formula = "sum over stages |nu(mean_c F_s^2) - nu(mean_c F_t^2)|^2, a mean over places"
     weights = LossWeights(1.0, 0.0, 1000.0)
 
     def __init__(

@@ -52,7 +52,8 @@ class Distiller(nn.Module):
     UserError if the networks or the flags do not fit. Parameters are trained with the student, buffers are
     saved with it, and `random`, seeded anew in each epoch and saved too, is there to draw from.
 
-    label: its name in tables and legends; weights: published defaults of -r, -a and -b; multiplier:
+    label: its name in tables and legends; formula: its loss in a line, in the notation of docs/methods.md;
+    weights: published defaults of -r, -a and -b; multiplier:
     ModReduce's factor of the whole offline loss over the sum of its weights, None for that sum, so that the
     loss is the published one; warm_up: epochs over which beta grows linearly; pretraining: epochs of
     `pretrain` before the run; views: further views of each batch that it reads; fixed_batch: whether every
@@ -61,6 +62,7 @@ class Distiller(nn.Module):
     """
 
     label: ClassVar[str] = ""
+    formula: ClassVar[str] = ""
     weights: ClassVar[LossWeights] = LossWeights(1.0, 1.0, 1.0)
     multiplier: ClassVar[float | None] = None
     warm_up: ClassVar[int] = 0

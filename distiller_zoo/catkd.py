@@ -80,7 +80,8 @@ class CATKD(Distiller):
     """
 
     label = "CAT-KD"
-    weights = LossWeights(1.0, 0.0, ELSEWHERE.beta)
+    formula = "|nu(pool_r(A_s)) - nu(pool_r(A_t))|^2, a mean over all elements; A the class activation maps"
+    weights = LossWeights(1.0, 0.0, 15.0)
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class CC(Distiller):
     """Correlation congruence on the pooled embeddings. Its value depends on the order of the batch."""
 
     label = "CC"
+    formula = "mean over neighbours i of the batch of <|u_i - v_i|, |u_i+1 - v_i+1|>; u, v linear in e_s, e_t"
     weights = LossWeights(1.0, 0.0, 0.02)
 
     def __init__(

@@ -130,6 +130,10 @@ class CRD(Distiller):
     """
 
     label = "CRD"
+    formula = (
+        "-log h(e_s, e_t) - sum over K negatives log(1 - h(e_s, n)), both ways; h = x / (x + K / N), x = "
+        "exp(u.v / 0.07) / Z"
+    )
     weights = LossWeights(1.0, 1.0, 0.8)
     multiplier = 1.0
 

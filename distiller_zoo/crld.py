@@ -55,6 +55,10 @@ class CRLD(Distiller):
     """
 
     label = "CRLD"
+    formula = (
+        "2 mean(mW (kd(w,w) + kd(s,s))) + 0.5 mean(mS (kd(s,w) + kd(w,s))); w, s views, m where the teacher "
+        "is sure"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
     views = ("strong",)
 

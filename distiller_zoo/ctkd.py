@@ -92,6 +92,7 @@ class CTKD(Distiller):
     """
 
     label = "CTKD"
+    formula = "T^2 KL(p_t, p_s) with T = 1 + 20 sigmoid(w), w trained to raise it"
     weights = LossWeights(0.1, 0.0, 0.9)
 
     def __init__(
@@ -117,6 +118,7 @@ class CTKDDKD(CTKD):
     """DKD at CTKD's temperature, without a warm-up, with DKD's published weights for the pair."""
 
     label = "CTKD + DKD"
+    formula = "DKD with T = 1 + 20 sigmoid(w), w trained to raise it"
     weights = LossWeights(1.0, 0.0, 1.0)
 
     def __init__(

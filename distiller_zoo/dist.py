@@ -56,6 +56,7 @@ class DIST(Distiller):
     """DIST beside plain CE."""
 
     label = "DIST"
+    formula = "T^2 ((1 - mean corr of rows) + (1 - mean corr of columns)) of p_s, p_t, T = 4"
     weights = LossWeights(1.0, 0.0, 2.0)
 
     def __init__(

@@ -101,6 +101,9 @@ class DKD(Distiller):
     """
 
     label = "DKD"
+    formula = (
+        "alpha T^2 KL(b_t, b_s) + beta T^2 KL(n_t, n_s); b = (p_y, 1 - p_y), n = p over the other classes"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
     warm_up = 20
 

@@ -68,6 +68,7 @@ class FitNet(Distiller):
     """FitNets in one stage: the loss stands beside the others from the first epoch on."""
 
     label = "FitNet"
+    formula = "|r(F_s) - F_t|^2, a mean over all elements; r a trained regressor, F the maps of one stage"
     weights = LossWeights(1.0, 1.0, 100.0)
     multiplier = 100.0
 

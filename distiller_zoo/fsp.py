@@ -64,6 +64,7 @@ class FSP(Distiller):
     """
 
     label = "FSP"
+    formula = "first stage: sum over neighbouring maps |G_s - G_t|^2 / (C C'); G = F_l+1 F_l' / (H W)"
     weights = LossWeights(1.0, 0.0, 50.0)
     pretraining = 30
 

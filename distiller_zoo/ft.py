@@ -104,6 +104,10 @@ class FT(Distiller):
     """
 
     label = "FT"
+    formula = (
+        "mean |nu(mean_c S^2) - nu(mean_c P^2)|; S translator(F_s), P the paraphraser's factors of F_t, "
+        "trained in a first stage"
+    )
     weights = LossWeights(1.0, 0.0, 200.0)
     pretraining = 30
 

@@ -74,6 +74,10 @@ class HKD(Distiller):
     """
 
     label = "HKD"
+    formula = (
+        "100 l_1 + l_2 + ...; l = sum over two kernels of sum (P_s - P_t) (log P_s - log P_t) / B^2, P rows "
+        "of the kernel over F"
+    )
     weights = LossWeights(1.0, 1.0, 1.0)
 
     def __init__(

@@ -48,6 +48,9 @@ class ICKD(Distiller):
     """ICKD-C on the last stage maps. The published results on CIFAR-100 are with KD."""
 
     label = "ICKD"
+    formula = (
+        "|nu(x x') - nu(F_t F_t')|^2 / (C B); x = BN(conv(F_s)), Gram matrices of channels, rows of length 1"
+    )
     weights = LossWeights(1.0, 1.0, 2.5)
 
     def __init__(self, example: Example):

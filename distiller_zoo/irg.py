@@ -92,6 +92,10 @@ class IRG(Distiller):
     """
 
     label = "IRG"
+    formula = (
+        "|D(e_s) - D(e_t)|^2 / B^2 (+ |e_s - e_t|^2 / B D if equally wide) + changes of D between stages; D "
+        "squared distances over their largest"
+    )
     weights = LossWeights(1.0, 1.0, 0.005)
 
     def __init__(

@@ -59,6 +59,10 @@ class ITRD(Distiller):
     """ITRD on the pooled embeddings beside plain CE, with the settings of the published example."""
 
     label = "ITRD"
+    formula = (
+        "2 log2 sum_d |c_d - 1|^(2 alpha) + mu sum (S^2 - X^2); c the correlation over the batch of W e_s "
+        "and e_t, S, X Gram matrices"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
 
     def __init__(

@@ -76,6 +76,7 @@ class KD(Distiller):
     """
 
     label = "KD"
+    formula = "T^2 KL(p_t, p_s), T = 4"
     weights = LossWeights(1.0, 1.0, 0.0)
     multiplier = 10.0
 

@@ -147,6 +147,10 @@ class KDSVD(Distiller):
     """
 
     label = "KDSVD"
+    formula = (
+        "sum over neighbouring stages |R_s - R_t|^2 / B; R = exp(-(v_l,i - v_l-1,j)^2 / 8), v the first "
+        "right singular vector"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
 
     def __init__(

@@ -73,6 +73,7 @@ class LumiNet(Distiller):
     """
 
     label = "LumiNet"
+    formula = "A^2 KL(p(h_t), p(h_s)); h = logits standardised per class over the batch"
     weights = LossWeights(1.0, 0.0, 1.0)
     warm_up = 20
     free_scale = True

@@ -14,7 +14,6 @@ from distiller_zoo.standardise import standardised
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 
-STRONG = "strong"
 # Beside the base temperature; the published code reads the strong view at the first two only.
 ON_BOTH_VIEWS = (3.0, 5.0)
 ON_THE_WEAK_VIEW = (2.0, 6.0)
@@ -112,8 +111,12 @@ class MLKD(Distiller):
     """
 
     label = "MLKD"
+    formula = (
+        "0.9 (m sum_T T^2 KL(p_t, p_s), both views, + c |P_t' P_t - P_s' P_s|^2 / C + m |P_t P_t' - P_s "
+        "P_s'|^2 / B), six T; m, c = 1/2"
+    )
     weights = LossWeights(0.1, 0.0, 1.0)
-    views = (STRONG,)
+    views = ("strong",)
 
     def __init__(
         self,
@@ -146,7 +149,7 @@ class MLKD(Distiller):
         return logit_stand
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        strong_s, strong_t = student.views[STRONG].logits, teacher.views[STRONG].logits
+        strong_s, strong_t = student.views["strong"].logits, teacher.views["strong"].logits
         terms = self.loss(student.logits, teacher.logits, strong_s, strong_t)
         strong = F.cross_entropy(precise(strong_s), batch.labels)
         return {"ce_strong": self.ce_weight * strong} | {

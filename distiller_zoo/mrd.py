@@ -70,6 +70,10 @@ class MRD(Distiller):
     """MRD on the logits: `--mrd_similarity` times the one and `--mrd_kendall` times the other."""
 
     label = "MRD"
+    formula = (
+        "16 (1 - mean cos) + 32 (1 - mean (2 sigmoid(d_s d_t / 2) - 1)) of standardised logits, along rows "
+        "and columns; d of pairs"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
     free_scale = True
 

@@ -52,6 +52,7 @@ class NKD(Distiller):
     """NKD beside plain CE."""
 
     label = "NKD"
+    formula = "-p_t,y log p_s,y - gamma T^2 sum_k n_t,k log n_s,k; n = softmax(z / T)"
     weights = LossWeights(1.0, 0.0, 1.0)
 
     def __init__(

@@ -65,6 +65,10 @@ class NORM(Distiller):
     """
 
     label = "NORM"
+    formula = (
+        "N |x - N copies of F_t|^2, a mean over all elements; x the student's map expanded to N C channels, "
+        "a part of the network"
+    )
     weights = LossWeights(0.1, 0.0, 1.0)
     free_scale = True
 

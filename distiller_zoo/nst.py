@@ -61,6 +61,7 @@ class NST(Distiller):
     """Neuron selectivity transfer between the stage maps of student and teacher."""
 
     label = "NST"
+    formula = "sum over stages of MMD^2 of the channels nu(F_c), kernel (x.y)^2"
     weights = LossWeights(1.0, 0.0, 50.0)
 
     def __init__(self, example: Example):

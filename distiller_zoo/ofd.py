@@ -101,6 +101,10 @@ class OFD(Distiller):
     """
 
     label = "OFD"
+    formula = (
+        "sum over stages 2^(l - L) |c(F_s) - max(F_t, margin)|^2 where it is not already below both; F "
+        "before the ReLU"
+    )
     weights = LossWeights(1.0, 0.0, 0.001)
 
     def __init__(self, example: Example):

@@ -39,6 +39,7 @@ class PKT(Distiller):
     """Probabilistic knowledge transfer on the pooled embeddings."""
 
     label = "PKT"
+    formula = "sum P_t log(P_t / P_s) / B^2; P the rows of (1 + cos(e_i, e_j)) / 2, each divided by its sum"
     weights = LossWeights(1.0, 0.0, 30000.0)
 
     def __init__(self, example: Example):

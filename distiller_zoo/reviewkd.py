@@ -26,7 +26,6 @@ WEIGHTS = {
     ("resnet20", "resnet56"): 0.6,
     ("resnet32", "resnet110"): 1.0,
 }
-OTHER_PAIRS = 5.0
 
 
 class HCLLoss(nn.Module):
@@ -143,13 +142,17 @@ class ReviewKD(Distiller):
     """
 
     label = "ReviewKD"
-    weights = LossWeights(1.0, 0.0, OTHER_PAIRS)
+    formula = (
+        "sum over levels HCL(review_l(F_s), F_t,l), deepest first; HCL the squared errors of the maps and of "
+        "their 4 x 4, 2 x 2, 1 x 1 averages"
+    )
+    weights = LossWeights(1.0, 0.0, 5.0)
     warm_up = 20
 
     @classmethod
     def weights_for(cls, student: str, teacher: str, **flags: Any) -> LossWeights:
         """Those of the published scripts, by the pair of networks."""
-        return cls.weights._replace(beta=WEIGHTS.get((student, teacher), OTHER_PAIRS))
+        return cls.weights._replace(beta=WEIGHTS.get((student, teacher), cls.weights.beta))
 
     def __init__(self, example: Example):
         super().__init__(example)

@@ -59,6 +59,9 @@ class RKD(Distiller):
     """RKD on the pooled embeddings."""
 
     label = "RKD"
+    formula = (
+        "25 H(d_s, d_t) + 50 H(a_s, a_t); H smooth L1, d relative distances of pairs, a cosines of triplets"
+    )
     weights = LossWeights(1.0, 1.0, 1.0)
     multiplier = 1.0
 

@@ -54,6 +54,10 @@ class RLD(Distiller):
     """
 
     label = "RLD"
+    formula = (
+        "alpha T^2 KL((p_max, rest)_t, (p_y, rest)_s) + beta T^2 KL over the classes below the label for the "
+        "teacher"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
     warm_up = 20
 

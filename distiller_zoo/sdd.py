@@ -103,6 +103,10 @@ class SDD(Distiller):
     """
 
     label = "SD-KD"
+    formula = (
+        "mean over 1 + 4 + 16 regions of w T^2 KL(p_t, p_s) of the regions' logits; w = 2 where region and "
+        "image disagree, for the teacher"
+    )
     weights = LossWeights(0.1, 0.0, 0.9)
 
     def __init__(
@@ -137,6 +141,7 @@ class SDDKD(SDD):
     """
 
     label = "SD-DKD"
+    formula = "SD-KD with DKD in place of the KL of each region"
     weights = LossWeights(1.0, 0.0, 1.0)
     warm_up = 20
 

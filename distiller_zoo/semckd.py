@@ -87,6 +87,10 @@ class SemCKD(Distiller):
     """
 
     label = "SemCKD"
+    formula = (
+        "sum over stages i, j of a_ij |r_ij(F_s,i) - F_t,j|^2 / (B S); a softmax over j of similarities of "
+        "the batch's similarities"
+    )
     weights = LossWeights(1.0, 1.0, 400.0)
     multiplier = 100.0
     fixed_batch = True

@@ -34,6 +34,10 @@ class SimKD(Distiller):
     """
 
     label = "SimKD"
+    formula = (
+        "|h(F_s) - F_t|^2, a mean over all elements; h three trained convolutions; prediction by the "
+        "teacher's classifier of h(F_s)"
+    )
     weights = LossWeights(0.0, 0.0, 1.0)
 
     def __init__(self, example: Example):

@@ -70,6 +70,10 @@ class SKD(Distiller):
     """
 
     label = "SKD"
+    formula = (
+        "m T^2 KL(p_t, p_s) + c mean_b sqrt(D_b' S^-1 D_b); D = G_s - G_t, G cosines between the images' "
+        "logits, S the covariance of D"
+    )
     weights = LossWeights(0.5, 0.0, 0.5)
 
     def __init__(

@@ -42,6 +42,7 @@ class SP(Distiller):
     """Similarity preserving on the last stage's map."""
 
     label = "SP"
+    formula = "|nu(G_s) - nu(G_t)|^2 / B^2; G = F F' over the images of the batch"
     weights = LossWeights(1.0, 0.0, 3000.0)
 
     def __init__(self, example: Example):

@@ -73,6 +73,7 @@ class SRD(Distiller):
     """
 
     label = "SRD"
+    formula = "log sum |BN(W e_s) - BN(e_t)|^4"
     weights = LossWeights(1.0, 1.0, 2.0)
 
     def __init__(

@@ -55,6 +55,7 @@ class SRRL(Distiller):
     """
 
     label = "SRRL"
+    formula = "|u - e_t|^2 + |cls_t(u) - z_t|^2, means; u = ReLU(BN(W e_s))"
     weights = LossWeights(1.0, 1.0, 1.0)
 
     def __init__(self, example: Example):

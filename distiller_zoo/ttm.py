@@ -53,6 +53,7 @@ class TTM(Distiller):
     """TTM beside plain CE, with the weight published for vgg13 and vgg8: the only pair with one."""
 
     label = "TTM"
+    formula = "KL(softmax(g z_t), softmax(z_s)), g = 0.1"
     weights = LossWeights(1.0, 0.0, 45.0)
 
     def __init__(

@@ -62,6 +62,9 @@ class VID(Distiller):
     """Variational information distillation between the stage maps of student and teacher, summed."""
 
     label = "VID"
+    formula = (
+        "sum over stages of the mean of ((m(F_s) - F_t)^2 / sigma_c^2 + log sigma_c^2) / 2; m, sigma trained"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
 
     def __init__(self, example: Example):

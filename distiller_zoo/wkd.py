@@ -186,6 +186,10 @@ class WKD(Distiller):
     """
 
     label = "WKD"
+    formula = (
+        "-p_t,y log p_s,y + gamma W(a_s, a_t) and w (4 sum |mean_s - mean_t|^2 + sum |std_s - std_t|^2); W "
+        "ten Sinkhorn iterations"
+    )
     weights = LossWeights(1.0, 0.0, 1.0)
 
     def __init__(

@@ -40,6 +40,7 @@ class WTTM(Distiller):
     """WTTM beside plain CE; exponent and weight are those published beside CRD, the only ones."""
 
     label = "WTTM"
+    formula = "mean U KL(softmax(g z_t), softmax(z_s)); U = sum_k softmax(z_t)_k^g"
     weights = LossWeights(1.0, 0.0, 4.0)
 
     def __init__(

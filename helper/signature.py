@@ -82,13 +82,37 @@ def class_source(module: str, name: str) -> ast.ClassDef | None:
 
 
 def class_constant(owner: str, name: str) -> Any:
-    """A literal that a class "module:Class" has as its attribute, read from its source; None without one."""
-    definition = class_source(*owner.split(":"))
-    for node in definition.body if definition is not None else []:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            return ast.literal_eval(node.value)
+    """A literal that a class "module:Class" or a base of it has as its attribute, read from the source; of a
+    call the tuple of its arguments; None without one.
+    """
+    for definition in class_sources(owner):
+        for node in definition.body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                value = node.value
+                return ast.literal_eval(ast.Tuple(value.args) if isinstance(value, ast.Call) else value)
     return None
+
+
+def class_sources(owner: str) -> list[ast.ClassDef]:
+    """The definitions of a class "module:Class" and of its bases in this project, itself first."""
+    module, _, name = owner.partition(":")
+    definition = class_source(module, name)
+    if definition is None:
+        return []
+    tree, _ = _source(module)
+    found = [definition]
+    for base in definition.bases:
+        if isinstance(base, ast.Name) and (home := _home(tree, module, base.id)):
+            found += class_sources(f"{home}:{base.id}")
+    return found
+
+
+def class_docstrings(module: str) -> dict[str, str]:
+    """The docstrings of the public classes of a module, by name, in their order."""
+    tree, _ = _source(module)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
+    return {node.name: ast.get_docstring(node) or "" for node in classes}
 
 
 def _from_source(module: str, name: str, checks: Mapping[str, Any]) -> dict[str, Parameter]:

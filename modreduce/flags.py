@@ -2,6 +2,9 @@
 once.
 """
 
+import argparse
+from typing import Any
+
 from dataset import dataset_dict
 from distiller_zoo import distiller_dict
 from helper.arguments import Parser, non_negative_float, path
@@ -46,8 +49,19 @@ def add_teacher_flags(parser: Parser, many_students: bool = False) -> None:
         )
 
 
+class _List(argparse.Action):
+    """--list: print the zoo, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any):
+        from distiller_zoo.catalogue import entries, table
+
+        print(table(entries()))
+        parser.exit()
+
+
 def add_method_flags(parser: Parser) -> None:
     """The flags of every offline method, each method's in a group of its own."""
+    parser.add_argument("--list", nargs=0, action=_List, help="print the methods as a table, and end")
     for names, owner in owners_of(distiller_dict).items():
         parser.add_flags(owner, f"{label_of(owner)} (--distill {' or '.join(names)})", names)
 
