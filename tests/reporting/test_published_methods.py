@@ -22,6 +22,7 @@ SPOTS = {
     ("mdistiller", "dkd", 10): 74.68,
     ("mdistiller", "dkd", 7): 76.45,
     ("mdistiller", "dkd", 6): 69.71,
+    ("mdistiller", "kd -r 0.1 -a 0.9 --optimizer dot", 11): 75.55,
     ("reviewkd", "reviewkd", 9): 75.63,
     ("reviewkd", "reviewkd", 2): 75.09,
     ("reviewkd", "reviewkd", 11): 77.78,
