@@ -79,10 +79,12 @@ class Connector(nn.Module):
 class AB(Distiller):
     """AB as a stage of its own, after which the student learns from the labels alone.
 
-    The published code gives the second stage a weight of 1 and multiplies it with a loss of 0; so does this
-    one. The first stage trains stem and stages (of a wide ResNet without its last BN) and the connectors. The
-    published code evaluates the BN of a wide ResNet's next stage a second time, which counts the batch twice
-    in its running statistics; here it is evaluated once.
+    The first stage trains stem and stages (of a wide ResNet without its last BN) and the connectors.
+
+    Published code: the second stage has a weight of 1 and multiplies it with a loss of 0, and so has this
+    one. The BN of a wide ResNet's next stage is evaluated a second time, which counts the batch twice in its
+    running statistics; here it is evaluated once. The authors' own connectors are all 1x1, without bias, and
+    start from a normal distribution; these are RepDistiller's.
     """
 
     label = "AB"

@@ -17,8 +17,11 @@ class ATLoss(nn.Module):
 
     An attention map is the mean over channels of the p-th power of the absolute values, as a unit vector over
     positions. Zagoruyko, Komodakis: "Paying More Attention to Attention: Improving the Performance of
-    Convolutional Neural Networks via Attention Transfer", ICLR 2017, equation 2, with a mean over positions
-    for its norm. https://arxiv.org/abs/1612.03928
+    Convolutional Neural Networks via Attention Transfer", ICLR 2017, equation 2.
+    https://arxiv.org/abs/1612.03928
+
+    Published code: the mean over positions stands for the paper's norm. Values are raised to the power as
+    they are, here their absolute values, which differ for an odd p.
 
     p: the power.
 

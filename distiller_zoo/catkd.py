@@ -46,7 +46,7 @@ def class_activation_maps(feature: Tensor, classifier: nn.Linear) -> Tensor:
 class CATKDLoss(nn.Module):
     """Mean squared error between class activation maps that are averaged down to resolution x resolution.
 
-    Z. Guo et al.: "Class Attention Transfer Based Knowledge Distillation", 2023.
+    Guo, Yan, Li, Lin: "Class Attention Transfer Based Knowledge Distillation", CVPR 2023.
     https://arxiv.org/abs/2304.12777
 
     resolution: places per side (a smaller map is replicated); normalize: whether each class's map of each
@@ -74,9 +74,11 @@ class CATKDLoss(nn.Module):
 class CATKD(Distiller):
     """CAT-KD between the maps that the two classifiers see, beside plain CE.
 
-    The published networks lose their classifier's bias and classify before the average; here they stay as
-    they are, and the bias is left out of the maps. Pairs of networks without published settings get
-    normalised maps of 2 x 2 and weight 15.
+    Pairs of networks without published settings get normalised maps of 2 x 2 and weight 15.
+
+    Published code: both networks lose their classifier's bias, which changes the teacher's predictions
+    slightly, and classify before the average. Here they stay as they are, and the bias is left out of the
+    maps alone.
     """
 
     label = "CAT-KD"

@@ -15,10 +15,11 @@ from helper.errors import UserError
 class CCLoss(nn.Module):
     """Mean over neighbours in the batch of the inner product of their absolute differences.
 
-    The difference of an image is that of student and teacher after a trained linear layer each. Peng, Jin,
-    Liu, Li, Wu, Liu, Zhou, Zhang: "Correlation Congruence for Knowledge Distillation", ICCV 2019, in the form
-    of the public benchmarks: the paper's own is a kernel of all pairs.
-    https://arxiv.org/abs/1904.01802
+    The difference of an image is that of student and teacher after a trained linear layer each. Peng et al.:
+    "Correlation Congruence for Knowledge Distillation", ICCV 2019. https://arxiv.org/abs/1904.01802
+
+    Published code: that of the benchmarks, followed here, compares neighbours in the batch alone and has no
+    kernel; the paper's method is a Taylor-expanded kernel of all pairs. One image gives NaN there and 0 here.
 
     s_dim, t_dim: sizes of the networks' embeddings; feat_dim: size after the layers. Both layers are trained,
     so that equal outputs whatever the image are a minimum.

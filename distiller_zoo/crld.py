@@ -17,8 +17,8 @@ class CRLDLoss(nn.Module):
     """Two named terms: 'within' a view, of images whose weak view the teacher is sure of, and 'across' views,
     of images whose strong view it is sure of.
 
-    Each is a batch mean (of all images) of T^2 * KL, added for both views of the student. W. Zhang et al.:
-    "Cross-View Consistency Regularisation for Knowledge Distillation", 2024.
+    Each is a batch mean (of all images) of T^2 * KL, added for both views of the student. Zhang, Liu, Cai,
+    Ma: "Cross-View Consistency Regularisation for Knowledge Distillation", ACM MM 2024.
     https://arxiv.org/abs/2412.16493
 
     T: temperature, above 0; weak_confidence, strong_confidence: the teacher's least probability of its best

@@ -41,7 +41,7 @@ class GlobalTemperature(nn.Module):
 class CTKDLoss(nn.Module):
     """T^2 * KL(softmax(z_t / T) || softmax(z_s / T)), batch mean, at a trained temperature.
 
-    Z. Li et al.: "Curriculum Temperature for Knowledge Distillation", 2023.
+    Li et al.: "Curriculum Temperature for Knowledge Distillation", AAAI 2023.
     https://arxiv.org/abs/2211.16231
 
     The temperature's gradient passes through the teacher's probabilities and T^2 too.
@@ -67,8 +67,8 @@ class CTKDLoss(nn.Module):
 class CTKDDKDLoss(nn.Module):
     """DKD at CTKD's trained temperature.
 
-    The temperature's gradient is finite, where the published code's is NaN in torch 2: in DKD's second part
-    the teacher's probability of the target is 0.
+    Published code: the temperature's gradient is NaN in torch 2, since in DKD's second part the teacher's
+    probability of the target is 0; here it is finite.
 
     alpha, beta: weights of DKD's parts; start, span: as in CTKDLoss.
     """
@@ -89,6 +89,9 @@ class CTKD(Distiller):
     """CTKD: KD whose temperature makes it harder, its ascent growing over the first --ctkd_loops epochs.
 
     The temperature is trained and decayed with the student's weights, as published.
+
+    Published code: one temperature for all images is all that it has; one for each is only described. The
+    defaults of its flags, batches of 128 and a learning rate of 0.1, are not those of its runs, 64 and 0.05.
     """
 
     label = "CTKD"

@@ -26,7 +26,7 @@ class DISTLoss(nn.Module):
     """tau^2 * (beta * inter + gamma * intra): 1 - the mean correlation of student's and teacher's
     probabilities, over the classes of each image (inter) and over the images of each class (intra).
 
-    T. Huang et al.: "Knowledge Distillation from A Stronger Teacher", 2022, section 3.
+    Huang, You, Wang, Qian, Xu: "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, section 3.
     https://arxiv.org/abs/2205.10536
 
     Intra is a statistic of the batch: it changes with the batch size, and is constant for one image.

@@ -70,7 +70,11 @@ def decoupled(z_s: Tensor, z_t: Tensor, labels: Tensor, T: float | Tensor) -> tu
 class DKDLoss(nn.Module):
     """alpha * TCKD + beta * NCKD, batch means at temperature T, times T^2.
 
-    B. Zhao et al.: "Decoupled Knowledge Distillation", 2022, equation 7. https://arxiv.org/abs/2203.08679
+    Zhao, Cui, Song, Qiu, Liang: "Decoupled Knowledge Distillation", CVPR 2022, equation 7.
+    https://arxiv.org/abs/2203.08679
+
+    Published code: it takes logarithms of probabilities, which gives NaN where one underflows (logits with a
+    deviation of 300); here they stay finite.
 
     alpha, beta: weights of the two parts; T: temperature, above 0; standardise: whether both logits are
     standardised first (see `distiller_zoo.standardise`).

@@ -15,7 +15,8 @@ from helper.errors import UserError
 class HintLoss(nn.Module):
     """Mean squared error between two maps of the same shape.
 
-    A. Romero et al.: "FitNets: Hints for Thin Deep Nets", 2015, equation 3. https://arxiv.org/abs/1412.6550
+    Romero et al.: "FitNets: Hints for Thin Deep Nets", arXiv 2014, equation 3.
+    https://arxiv.org/abs/1412.6550
 
         >>> import torch
         >>> f_s, f_t = torch.zeros(2, 8, 4, 4), torch.full((2, 8, 4, 4), 0.5)
@@ -65,7 +66,11 @@ class Regressor(nn.Module):
 
 
 class FitNet(Distiller):
-    """FitNets in one stage: the loss stands beside the others from the first epoch on."""
+    """FitNets in one stage: the loss stands beside the others from the first epoch on.
+
+    Published code: the benchmarks train in one stage, as here. The hinted layer is 2 in RepDistiller and
+    mdistiller, 1 in SemCKD and ModReduce; a FitNets student of ModReduce crashes.
+    """
 
     label = "FitNet"
     formula = "|r(F_s) - F_t|^2, a mean over all elements; r a trained regressor, F the maps of one stage"

@@ -58,9 +58,11 @@ def flows(maps: Sequence[Tensor]) -> list[Tensor]:
 class FSP(Distiller):
     """FSP as a stage of its own, after which the student learns from the labels alone.
 
-    The published code gives the second stage a weight of 50 and multiplies it with a loss of 0; so does this
-    one. The first stage trains stem and stages on the loss of all neighbouring maps, the stem's included.
-    Student and teacher need the same number of maps and the same channels in each.
+    The first stage trains stem and stages on the loss of all neighbouring maps, the stem's included. Student
+    and teacher need the same number of maps and the same channels in each.
+
+    Published code: the second stage has a weight of 50 and multiplies it with a loss of 0, and so has this
+    one.
     """
 
     label = "FSP"

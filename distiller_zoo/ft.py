@@ -23,8 +23,10 @@ class FTLoss(nn.Module):
 
     Mean over elements of |difference|^p2, the attention map being the mean over channels of the p1-th power.
     Kim, Park, Kwak: "Paraphrasing Complex Network: Network Compression via Factor Transfer", NeurIPS 2018,
-    equation 3, in the form of the public benchmarks: the authors' own compares the whole factors, without
-    power and mean. https://arxiv.org/abs/1802.04977
+    equation 3. https://arxiv.org/abs/1802.04977
+
+    Published code: that of the benchmarks is followed here; the authors' own compares the whole factors as
+    unit vectors, without power and mean.
 
     >>> factor_s, factor_t = torch.rand(2, 8, 4, 4), torch.rand(2, 8, 4, 4)
     >>> FTLoss()(factor_s, factor_t) > 0, FTLoss()(factor_s, factor_s)
@@ -99,8 +101,11 @@ class FT(Distiller):
     """FT on the last stage's maps: the paraphraser is trained first, alone; then the student with its
     translator.
 
-    In the second stage the paraphraser is fixed. The published code still computes gradients for it there,
-    and never applies them.
+    In the second stage the paraphraser is fixed.
+
+    Published code: gradients for the paraphraser are still computed in the second stage, and never applied.
+    The authors' own code rebuilds the map by an L1 loss, has a translator without BN and with an optimizer of
+    its own, and weighs the loss by 500.
     """
 
     label = "FT"

@@ -20,12 +20,14 @@ class HKDLoss(nn.Module):
 
     Two similarities: half of one plus the cosine, and 1 / (1 + distance); shares as in PKT; the divergence is
     the mean over all pairs of (p - q)(log p - log q). Passalis, Tzelepi, Tefas: "Heterogeneous Knowledge
-    Distillation Using Information Flow Modeling", CVPR 2020, section 3, in the form of SemCKD's code.
-    https://arxiv.org/abs/2005.00727
+    Distillation Using Information Flow Modeling", CVPR 2020, section 3. https://arxiv.org/abs/2005.00727
 
-    In that code the decay of the first stage's weight is computed and not used; the weight is constant here
-    as well. Its distance of an image to itself is rounding, which changes the loss by a tenth; here it is the
-    root of 1e-6 that exact arithmetic gives. A student's map of zeros has no gradient; there it is NaN.
+    Published code: SemCKD's is followed here. The decay of the first stage's weight is computed there and not
+    used; the weight is constant here as well. In the authors' own code layers run from the last to the first,
+    the embedding counts once, and all others have one weight that fades over the epochs. SemCKD's distance of
+    an image to itself is rounding, which changes the loss by a tenth; here it is the root of 1e-6 that exact
+    arithmetic gives. The gradient of a student's map of zeros is NaN there; here it has none. Its logarithm
+    has no epsilon; here a similarity is at least 1e-7. Channels-last maps fail there.
 
     init_weight: of the first stage; all others count once.
 
@@ -69,8 +71,9 @@ def divergence(p: Tensor, q: Tensor) -> Tensor:
 class HKD(Distiller):
     """HKD between the stage maps of student and teacher.
 
-    The published recipe has two passes: PKT from the teacher to an auxiliary network, a wide student, and HKD
-    from that to the student; give the auxiliary network as the teacher.
+    Published code: it has two passes, PKT from the teacher to an auxiliary network, the student at double
+    width, and HKD from that to the student. Here the second is the method: give the auxiliary network as the
+    teacher.
     """
 
     label = "HKD"

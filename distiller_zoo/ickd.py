@@ -18,8 +18,9 @@ class ICKDLoss(nn.Module):
     Liu et al.: "Exploring Inter-Channel Correlation for Diversity-Preserved Knowledge Distillation", ICCV
     2021, section 3.2. https://arxiv.org/abs/2202.03680
 
-    s_channels, t_channels: of the maps. The published code has a second embedding in its optimizer that is
-    never used; it is left out.
+    Published code: a second embedding in its optimizer is never used and never changes; it is left out here.
+
+    s_channels, t_channels: of the maps.
 
     >>> ICKDLoss(4, 6)(torch.randn(2, 4, 8, 8), torch.randn(2, 6, 8, 8)).shape
     torch.Size([])

@@ -23,8 +23,8 @@ class IRGLoss(nn.Module):
     The graph's edges are the squared distances between the images' embeddings, divided by the largest; its
     vertices, compared where both networks have embeddings of one size, are the embeddings. Between two layers
     of a network edges change by their mean squared difference, vertices (of maps of one shape) too; student
-    and teacher should change as much. Liu, Cao, Li, Yuan, Hu, Li, Duan: "Knowledge Distillation via Instance
-    Relationship Graph", CVPR 2019, section 3, in the form of SemCKD's code.
+    and teacher should change as much. Liu et al.: "Knowledge Distillation via Instance Relationship Graph",
+    CVPR 2019, section 3.
     https://openaccess.thecvf.com/content_CVPR_2019/html/Liu_Knowledge_Distillation_via_Instance_Relationship_Graph_CVPR_2019_paper.html
 
     w_graph, w_transform: weights of the two terms; edges: whether the change of edges counts.
@@ -88,7 +88,10 @@ class IRG(Distiller):
     """IRG on the pooled embeddings and, with a flag, on pairs of neighbouring stage maps, counted from the
     last.
 
-    Without the flag, as in the published script, it is a distance loss like RKD's.
+    Without the flag it is a distance loss like RKD's.
+
+    Published code: SemCKD's, followed here, takes two lists of layers, which are empty by default and in its
+    script; the flag stands for them. Channels-last maps fail there.
     """
 
     label = "IRG"

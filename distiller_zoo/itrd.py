@@ -24,11 +24,12 @@ class ITRDLoss(nn.Module):
     """Two named terms between embeddings: 'correlation', of each dimension of the student's, brought to the
     teacher's size by a linear layer, with the same of the teacher's, and 'mutual', of their Gram matrices.
 
-    R. Miles et al.: "Information Theoretic Representation Distillation", 2022.
+    Miles et al.: "Information Theoretic Representation Distillation", BMVC 2022.
     https://arxiv.org/abs/2112.00459
 
-    Correlations divide an unbiased deviation by the batch size, so that (B - 1) / B is the largest one, as in
-    the published code; a dimension that is constant over the batch counts as uncorrelated (NaN there).
+    Published code: correlations take unbiased deviations and divide by the batch size, so that (B - 1) / B is
+    the largest one; so do these. A dimension that is constant over the batch is NaN there and counts as
+    uncorrelated here.
 
     s_dim, t_dim: sizes of the embeddings; alpha: half the power of the correlations' errors.
 
@@ -56,7 +57,11 @@ class ITRDLoss(nn.Module):
 
 
 class ITRD(Distiller):
-    """ITRD on the pooled embeddings beside plain CE, with the settings of the published example."""
+    """ITRD on the pooled embeddings beside plain CE, with the settings of the published example.
+
+    Published code: the defaults of its flags, 0.05 for the Gram matrices and an alpha of 1.5, are not those
+    of its example, which are taken here.
+    """
 
     label = "ITRD"
     formula = (

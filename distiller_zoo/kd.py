@@ -42,7 +42,7 @@ STANDARDISED_ELSEWHERE = Standardised(2.0, 9.0)
 class DistillKL(nn.Module):
     """T^2 * KL(softmax(z_t / T) || softmax(z_s / T)), batch mean.
 
-    Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network", 2015, section 2.
+    Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network", arXiv 2015, section 2.
     https://arxiv.org/abs/1503.02531
 
     T: temperature, above 0; standardise: whether both logits are standardised first (see
@@ -73,6 +73,10 @@ class KD(Distiller):
     Every student has that term already, weighted by --alpha; so this method adds nothing (weight 0) unless
     asked to. With --logit_stand that term is on standardised logits, with the pair's published temperature
     and weights.
+
+    Published code: that of standardised logits changed the defaults of its plain KD as well, to T 2 and
+    weight 9, so that this is not the published baseline; here they belong to --logit_stand. A row of equal
+    logits has a gradient of NaN there and none here.
     """
 
     label = "KD"

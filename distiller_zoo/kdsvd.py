@@ -28,11 +28,13 @@ class KDSVDLoss(nn.Module):
     neighbours. Lee, Kim, Song: "Self-supervised Knowledge Distillation Using Singular Value Decomposition",
     ECCV 2018, section 3. https://arxiv.org/abs/1807.06819
 
-    A singular vector has no sign of its own, but the relation of two maps depends on both signs. In the
-    published code they are whatever the library returns, which differs between maps with more and with fewer
+    Published code: a singular vector has no sign of its own, but the relation of two maps depends on both
+    signs. There they are whatever the library returns, which differs between maps with more and with fewer
     positions than channels. Here each of the teacher's vectors is turned so that its elements sum to a number
-    that isn't negative. A map of zeros or of rank one has finite gradients; in the published code they are
-    NaN.
+    that isn't negative. A map of zeros or of rank one has finite gradients here and NaN there; of directions
+    that are equally near only one counts here and all there. RepDistiller's code mixes images where maps are
+    not square. The authors' own halves the squares, multiplies them by the root of k, turns the teacher's
+    vectors to the student's side and has a gradient of its own.
 
     k: number of directions; over: 'channels', so that both networks need the same channels in a map, or
     'width', mdistiller's variant of channels and rows by columns, so that they need the same width.

@@ -43,9 +43,11 @@ class LumiNetLoss(nn.Module):
     """alpha^2 * KL(softmax(h_t / T) || softmax(h_s / T)), batch mean, of logits h that are standardised per
     class over the batch.
 
-    The factor is alpha^2, not T^2. The loss changes with the batch size, and is 0 for one image. Md. I.
-    Hossain et al.: "LumiNet: Perception-Driven Knowledge Distillation via Statistical Logit Calibration",
-    2025. https://openreview.net/forum?id=3rU1lp9w2l
+    The loss changes with the batch size, and is 0 for one image. Hossain et al.: "LumiNet: Perception-Driven
+    Knowledge Distillation via Statistical Logit Calibration", TMLR 2025.
+    https://openreview.net/forum?id=3rU1lp9w2l
+
+    Published code: the factor is alpha^2, not T^2, and so it is here.
 
     alpha: root of the factor; T: temperature, above 0.
 
@@ -70,6 +72,9 @@ class LumiNet(Distiller):
 
     The loss leaves offset and scale of each class's logits to CE. Pairs of networks without published
     settings get alpha 70, T 8 and CE 1.
+
+    Published code: it has no settings for resnet20 of resnet56, resnet32 of resnet110 and wrn_16_2 of
+    wrn_40_2, whose results are published.
     """
 
     label = "LumiNet"

@@ -19,8 +19,10 @@ class MRDLoss(nn.Module):
     similarity: 1 - the mean cosine of the rows, plus the same of the columns; kendall: 1 - the mean over rows
     and pairs of classes of 2 sigmoid(beta d_t d_s) - 1, d the difference of the pair's standardised logits,
     plus the same of the columns. "Monotonic Rank Distillation: Leveraging Kendall Correlation for Model
-    Compression". https://github.com/ebolk/MonotonicRankDistillation The published class does not run (it adds
-    a vector of rows to one of columns); each is averaged here before they are added.
+    Compression". https://github.com/ebolk/MonotonicRankDistillation
+
+    Published code: it does not run, since names are used before they are imported and a vector of rows is
+    added to one of columns; each is averaged here before they are added.
 
     beta: steepness of the smooth sign.
 

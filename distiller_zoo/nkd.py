@@ -16,11 +16,11 @@ class NKDLoss(nn.Module):
     """-p_t log p_s of the target class, and gamma * T^2 times the cross-entropy of softmax(z_s / T) from
     softmax(z_t / T); batch means.
 
-    Z. Yang et al.: "From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with
-    Normalized Loss and Customized Soft Labels", 2023. https://arxiv.org/abs/2303.13005
+    Yang et al.: "From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with
+    Normalized Loss and Customized Soft Labels", arXiv 2023. https://arxiv.org/abs/2303.13005
 
-    The paper's distributions leave the target class out. The published code does not: the mask that should do
-    so keeps every class. Its results are those of all classes, the default here.
+    Published code: the paper's distributions leave the target class out, but the mask that should do so keeps
+    every class. Its results are those of all classes, the default here.
 
     T: temperature of the second part, above 0; gamma: its weight; only_others: whether it leaves the target
     out, as the paper says.

@@ -20,8 +20,8 @@ SCHEDULE = ((210, 0.1), (180, 0.5), (20, 1.0), (10, 0.5), (0, 0.1))  # (from epo
 class NORMLoss(nn.Module):
     """N times the mean squared difference between the expanded map and N copies of the teacher's.
 
-    X. Liu, L. Li, C. Li, A. Yao: "NORM: Knowledge Distillation via N-to-One Representation Matching", ICLR
-    2023, section 3.2. https://openreview.net/forum?id=CRNwGauQpb6
+    Liu, Li, Li, Yao: "NORM: Knowledge Distillation via N-to-One Representation Matching", ICLR 2023, section
+    3.2. https://openreview.net/forum?id=CRNwGauQpb6
 
     >>> NORMLoss()(torch.ones(2, 6, 4, 4), torch.zeros(2, 3, 8, 8))
     tensor(2.)
@@ -62,6 +62,11 @@ class NORM(Distiller):
 
     The published weight of cross-entropy is searched per pair, 0.0625 to 0.5; 0.1 is its example's. With -a
     above 0, NORM + KD: both networks' logits of fixed norm are compared.
+
+    Published code: ShuffleNets do not run with more than one copy; here they do. In a wide ResNet the
+    residual joins the map in front of the last BN and ReLU, here the one behind them; in MobileNetV2 the one
+    behind the last convolution, here the one in front of it. Its schedule counts epochs 0 to 240, one more
+    than here.
     """
 
     label = "NORM"

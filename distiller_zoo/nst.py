@@ -14,7 +14,7 @@ class NSTLoss(nn.Module):
     """Squared maximum mean discrepancy between the channels of two maps, summed over pairs of maps.
 
     A channel is a unit vector over positions; the kernel is the squared inner product. Huang, Wang: "Like
-    What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017, section 4.
+    What You Like: Knowledge Distill via Neuron Selectivity Transfer", arXiv 2017, section 4.
     https://arxiv.org/abs/1707.01219
 
     >>> f_s, f_t = [torch.rand(2, 4, 8, 8)], [torch.rand(2, 16, 4, 4)]

@@ -22,8 +22,8 @@ class OFDLoss(nn.Module):
     All maps are those before the ReLU. Where the teacher's value is positive the student should equal it;
     where it is negative the student should only stay below the larger of it and the channel's margin. A level
     counts with the sum over channels and positions of its batch mean, the last level fully, each one before
-    half as much. Heo, Kim, Yun, Park, Kwak, Choi: "A Comprehensive Overhaul of Feature Distillation", ICCV
-    2019, sections 3.2 and 3.3. https://arxiv.org/abs/1904.01866
+    half as much. Heo et al.: "A Comprehensive Overhaul of Feature Distillation", ICCV 2019, sections 3.2 and
+    3.3. https://arxiv.org/abs/1904.01866
 
     student_channels: of its maps; margins: of the teacher's maps, (C,) each, see `margin_of`. Raises
     ValueError unless there are as many of one as of the other.
@@ -94,10 +94,12 @@ def _connector(in_channels: int, out_channels: int) -> nn.Sequential:
 class OFD(Distiller):
     """OFD on all stage maps before their last ReLU.
 
-    The margins come from the batch norms whose outputs the teacher's maps are. Networks of different depth
-    are aligned from the last map on, margins too. The published code aligns only the maps, and keeps the
-    teacher in train mode, so that its batch norms see the batch and move; here it stays in eval mode, as for
-    every method.
+    The margins come from the batch norms whose outputs the teacher's maps are, without what a shortcut adds.
+    Networks of different depth are aligned from the last map on, margins too.
+
+    Published code: it aligns only the maps, and keeps the teacher in train mode, so that its batch norms see
+    the batch and move; here it stays in eval mode, as for every method. Students MobileNetV2, ShuffleV1 and
+    ShuffleV2 do not run in mdistiller; here they do.
     """
 
     label = "OFD"

@@ -15,8 +15,9 @@ class PKTLoss(nn.Module):
     batch, the image itself included. Passalis, Tefas: "Learning Deep Representations with Probabilistic
     Knowledge Transfer", ECCV 2018, section 3. https://arxiv.org/abs/1803.10837
 
-    eps: added to lengths and shares. A student's embedding of zeros has no gradient; in the published code it
-    is NaN.
+    Published code: the gradient of a student's embedding of zeros is NaN; here it has none.
+
+    eps: added to lengths and shares.
 
     >>> f_s, f_t = torch.rand(4, 16), torch.rand(4, 64)
     >>> PKTLoss()(f_s, f_t) > 0, PKTLoss()(f_s, f_s)

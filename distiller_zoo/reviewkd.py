@@ -138,7 +138,12 @@ class ReviewKD(Distiller):
     """ReviewKD on the embeddings and all stage maps: the student's after the ReLU, the teacher's before it.
 
     Networks of different depth are paired from the deepest level on; a shallower stage without partner is
-    left out. The authors' CIFAR code never puts the teacher into eval mode; here, as in mdistiller, it is.
+    left out.
+
+    Published code: mdistiller's is followed here. The authors' CIFAR code never puts the teacher into eval
+    mode, and has batches of 128, a learning rate of 0.1 (0.02 for ShuffleNets and MobileNetV2), Nesterov's
+    momentum, another normalisation of images and a warm-up counted from 0, so that the loss does not count in
+    the first epoch.
     """
 
     label = "ReviewKD"

@@ -18,8 +18,8 @@ EPSILON = 1e-12
 class RKDLoss(nn.Module):
     """Smooth-L1 of the relative distances of pairs (times w_d) and of the cosines of triplets' angles (w_a).
 
-    Distances are divided by their mean over pairs of different images. W. Park, D. Kim, Y. Lu, M. Cho:
-    "Relational Knowledge Distillation", 2019, equations 4 to 9. https://arxiv.org/abs/1904.05068
+    Distances are divided by their mean over pairs of different images. Park, Kim, Lu, Cho: "Relational
+    Knowledge Distillation", arXiv 2019, equations 4 to 9. https://arxiv.org/abs/1904.05068
 
         >>> import torch
         >>> f_t = torch.randn(8, 128, generator=torch.Generator().manual_seed(0))
@@ -56,7 +56,10 @@ def angle_cosines(embeddings: Tensor) -> Tensor:
 
 
 class RKD(Distiller):
-    """RKD on the pooled embeddings."""
+    """RKD on the pooled embeddings.
+
+    Published code: ModReduce's compares the logits instead.
+    """
 
     label = "RKD"
     formula = (

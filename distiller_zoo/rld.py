@@ -18,8 +18,8 @@ class RLDLoss(nn.Module):
     class, plus beta times the divergence over the classes that the teacher puts below the label.
 
     Both are batch means times the square of their temperature. If the label is the teacher's last class no
-    class is left, and the second part is 0. W. Sun et al.: "Knowledge Distillation with Refined Logits",
-    2024. https://arxiv.org/abs/2408.07703
+    class is left, and the second part is 0. Sun et al.: "Knowledge Distillation with Refined Logits", ICCV
+    2025. https://arxiv.org/abs/2408.07703
 
     alpha, beta: weights; T: temperature of the second part, alpha_T: of the first (None: T).
 

@@ -44,9 +44,10 @@ def region_weights(z_t: Tensor, labels: Tensor) -> Tensor:
 class SDKDLoss(nn.Module):
     """The weighted mean over images and regions of T^2 * KL between region logits.
 
-    S. Wei, C. Luo, Y. Luo: "Scale Decoupled Distillation", 2024. https://arxiv.org/abs/2403.13512
+    Wei, Luo, Luo: "Scale Decoupled Distillation", CVPR 2024. https://arxiv.org/abs/2403.13512
 
-    The published code sets NaN to 0 and drops a step whose loss is not finite; this one has no NaN to hide.
+    Published code: it sets NaN to 0 and replaces a loss that is not finite by 0, so that the step learns from
+    CE alone; this one has no NaN to hide.
 
     T: temperature, above 0; scales: regions per side, the first 1.
 
@@ -99,7 +100,9 @@ class SDDKDLoss(SDKDLoss):
 class SDD(Distiller):
     """SD-KD: KD of regions beside a little CE, without a warm-up.
 
-    Published runs clip the gradient of all parameters to norm 40 (--clip_grad 40).
+    Published code: the warm-up of SD-KD is commented out. The gradient of all parameters is clipped to norm
+    40, for which there is --clip_grad 40. The settings for resnet32 of resnet110 and resnet20 of resnet56
+    name networks without region logits and fail; here they run.
     """
 
     label = "SD-KD"
@@ -137,7 +140,7 @@ class SDD(Distiller):
 class SDDKD(SDD):
     """SD-DKD: DKD of regions beside plain CE, its weight rising over the first 20 epochs.
 
-    Published runs clip the gradient of all parameters to norm 40 (--clip_grad 40).
+    Published code: the gradient of all parameters is clipped to norm 40, for which there is --clip_grad 40.
     """
 
     label = "SD-DKD"

@@ -13,8 +13,8 @@ from models.reused import ReusedClassifier, reused_name
 class SimKDLoss(nn.Module):
     """Mean squared error between the projected student's map and the teacher's last map.
 
-    The larger map is averaged down to the size of the smaller. D. Chen et al.: "Knowledge Distillation with
-    the Reused Teacher Classifier", 2022, equation 2. https://arxiv.org/abs/2203.14001
+    The larger map is averaged down to the size of the smaller. Chen et al.: "Knowledge Distillation with the
+    Reused Teacher Classifier", CVPR 2022, equation 2. https://arxiv.org/abs/2203.14001
 
         >>> import torch
         >>> SimKDLoss()(torch.zeros(2, 4, 1, 1), torch.ones(2, 4, 2, 2)).item()
@@ -31,6 +31,9 @@ class SimKD(Distiller):
 
     The loss is the map's alone: no label counts, and the classifier stays as the teacher has it. For a wide
     ResNet the last map is taken behind its last BN and ReLU, as the classifier sees it.
+
+    Published code: the student's own classifier stays among the trained weights, where it gets no gradient
+    and decays; here it is not part of the network.
     """
 
     label = "SimKD"

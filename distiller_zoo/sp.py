@@ -17,8 +17,8 @@ class SPLoss(nn.Module):
     "Similarity-Preserving Knowledge Distillation", ICCV 2019, section 2.
     https://arxiv.org/abs/1907.09682
 
-    A row of zeros (an image whose map is zero) is kept as a constant. In the published code it has a gradient
-    of 1e12.
+    Published code: a row of zeros (an image whose map is zero) has a gradient of 1e12; here it is a constant.
+    The loss has the shape (1,), here (), and channels-last maps fail, which are allowed here.
 
     >>> f_s, f_t = torch.rand(4, 8, 4, 4), torch.rand(4, 32, 8, 8)
     >>> SPLoss()(f_s, f_t).shape, SPLoss()(f_s, f_s)

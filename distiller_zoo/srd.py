@@ -23,10 +23,14 @@ class SRDLoss(nn.Module):
     """Logarithm of the summed fourth powers between a projected student's embeddings and the teacher's.
 
     Both are normalised per dimension over the batch, u and v. `distance`, for convolutional networks, is the
-    published log sum |u - v|^4 over batch and dimensions; `correlation`, for the transformers, is
-    log(1e-5 + sum over dimensions of |c - 1|^4) with c the batch mean of u v. Where u equals v the distance
-    stops at log 1e-12, without gradient. Miles, Mikolajczyk: "Understanding the Role of the Projector in
-    Knowledge Distillation", AAAI 2024, section 3. https://arxiv.org/abs/2303.11098
+    published log sum |u - v|^4 over batch and dimensions; `correlation`, for the transformers, is log(1e-5 +
+    sum over dimensions of |c - 1|^4) with c the batch mean of u v. Miles, Mikolajczyk: "Understanding the
+    Role of the Projector in Knowledge Distillation", AAAI 2024, section 3. https://arxiv.org/abs/2303.11098
+
+    Published code: the two forms are different losses under one name. Where u equals v the distance is minus
+    infinity; here it stops at log 1e-12, without gradient. The normalisation of `correlation` has an epsilon
+    of 0, which torch refuses by now, here 1e-12. All sizes are 512, and the class for the transformers does
+    not run, as its super() names a class that does not exist.
 
     s_dim, t_dim: sizes of the embeddings; form: one of FORMS, ValueError for another; power: of the
     differences; epsilon: of the normalisation, by default the form's own.
@@ -68,8 +72,10 @@ class SRDLoss(nn.Module):
 class SRD(Distiller):
     """SRD on the pooled embeddings.
 
-    The published runs are on ImageNet, with CE + 2 SRD + KD at T = 1; no weights for CIFAR are published.
     Its value holds the logarithm of the batch size: losses of different batch sizes cannot be compared.
+
+    Published code: its runs are on ImageNet, with CE + 2 SRD + KD at T = 1; there is none for CIFAR, nor are
+    there weights.
     """
 
     label = "SRD"

@@ -9,8 +9,8 @@ def standardised(z: Tensor) -> Tensor:
     """(z - mean) / (1e-7 + std) of each row of logits z (B, C), the unbiased deviation over its C classes.
 
     The gradient passes through mean and deviation; a row of equal logits becomes zeros and gets no gradient
-    (the published code gives NaN there). S. Sun et al.: "Logit Standardization in Knowledge Distillation",
-    2024, algorithm 1. https://arxiv.org/abs/2403.01427
+    (the published code gives NaN there). Sun, Ren, Li, Wang, Cao: "Logit Standardization in Knowledge
+    Distillation", CVPR 2024, algorithm 1. https://arxiv.org/abs/2403.01427
 
         >>> import torch
         >>> standardised(torch.tensor([[1.0, 2.0, 3.0]])).tolist()

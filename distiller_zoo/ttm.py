@@ -29,8 +29,11 @@ def transformed_divergence(z_s: Tensor, z_t: Tensor, exponent: float) -> tuple[T
 class TTMLoss(nn.Module):
     """KL(softmax(exponent * z_t) || softmax(z_s)), batch mean; neither a temperature of the student nor T^2.
 
-    K. Zheng, E.-H. Yang: "Knowledge Distillation Based on Transformed Teacher Matching", 2024, section 3.
+    Zheng, Yang: "Knowledge Distillation Based on Transformed Teacher Matching", ICLR 2024, section 3.
     https://arxiv.org/abs/2402.11148
+
+    Published code: probabilities are raised to the power, so that one that has underflowed stays 0; here the
+    logits are multiplied, which has no such limit.
 
     exponent: of the teacher's probabilities, 1 / T in the words of KD.
 

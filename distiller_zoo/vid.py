@@ -19,6 +19,9 @@ class VIDLoss(nn.Module):
     all elements, without the constant. Ahn, Hu, Damianou, Lawrence, Dai: "Variational Information
     Distillation for Knowledge Transfer", CVPR 2019, section 2. https://arxiv.org/abs/1904.05835
 
+    Published code: the softplus of the variances overflows for a `log_scale` above 88; the one here does not.
+    In mdistiller's code the variances are not trained and stay at 5; here they are, as in RepDistiller's.
+
     s_channels, t_channels: of the two maps; mid_channels: between the convolutions (None: the teacher's);
     init_pred_var: variance at the start, above eps, the smallest possible one.
 

@@ -100,8 +100,9 @@ class WKDLogitLoss(nn.Module):
 class WKDFeatureLoss(nn.Module):
     """Squared Wasserstein distance between Gaussians with diagonal covariances, one per image or grid cell.
 
-    The student's map goes through a convolution to the teacher's shape, BN and ReLU. Lv, Yang, Li, NeurIPS
-    2024, section 3.2. https://arxiv.org/abs/2412.08139
+    The student's map goes through a convolution to the teacher's shape, BN and ReLU. Lv, Yang, Li:
+    "Wasserstein Distance Rivals Kullback-Leibler Divergence for Knowledge Distillation", NeurIPS 2024,
+    section 3.2. https://arxiv.org/abs/2412.08139
 
     student, teacher: shapes (B, C, H, W); ratio: weight of the means beside the deviations; grid: cells along
     each side; epsilon: added to variances.
@@ -179,10 +180,12 @@ def decay(epoch: float, epochs: float, start: float) -> float:
 class WKD(Distiller):
     """WKD on the logits (WKD-L) and on the last stage maps (WKD-F), or on one of them.
 
-    The published cost between classes is 1 - CKA of the teacher's features of the training images
+    Both distances fade from five eighths of the run on, after epoch 150 of 240.
+
+    Published code: the cost between classes is 1 - CKA of the teacher's features of the training images
     (`class_distances`), which takes a pass over them beforehand: give it as a file, `--wkd_cost`. Without one
-    the cost comes from the teacher's classifier, the published code's other choice. Both distances fade from
-    five eighths of the run on, after epoch 150 of 240.
+    the cost comes from the teacher's classifier, its other choice, with which it fails at the second step,
+    for the cost keeps a graph into the teacher; here it is a constant.
     """
 
     label = "WKD"

@@ -14,9 +14,12 @@ class WTTMLoss(nn.Module):
     """The batch mean of U * TTM, U the sum over classes of the teacher's probabilities to the power of
     `exponent`.
 
-    U lies between 1 and C^(1 - exponent), so that weights of TTM do not carry over. K. Zheng, E.-H. Yang:
-    "Knowledge Distillation Based on Transformed Teacher Matching", 2024, section 4.
+    U lies between 1 and C^(1 - exponent), so that weights of TTM do not carry over. Zheng, Yang: "Knowledge
+    Distillation Based on Transformed Teacher Matching", ICLR 2024, section 4.
     https://arxiv.org/abs/2402.11148
+
+    Published code: probabilities are raised to the power, so that one that has underflowed stays 0; here the
+    logits are multiplied, which has no such limit.
 
     exponent: of the teacher's probabilities.
 
