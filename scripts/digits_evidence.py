@@ -34,7 +34,8 @@ def plan(teacher: Path, save: Path, seeds: Sequence[int]) -> list[Job]:
     def job(name: str, seed: int, *words: str, needs: Path | None = teacher) -> Job:
         name = f"{name}_seed_{seed}"
         common = ["--dataset", "digits", "--batch_size", "32", "--epochs", str(EPOCHS), "--clip_grad", "5"]
-        common += ["--seed", str(seed), "--trial", str(seed), *run_folder(save, name)]
+        common += ["--lr_decay_epochs", str(EPOCHS - 1), "--seed", str(seed), "--trial", str(seed)]
+        common += run_folder(save, name)
         return Job(name, (*words, *common), EPOCHS, needs)
 
     methods = [name for name in distiller_dict if name not in distiller_dict.aliases()]
