@@ -29,7 +29,7 @@ class CRDLoss(nn.Module):
     The student's embeddings are scored against the bank of the teacher's, the teacher's against the
     student's; after the loss the rows of the batch are updated. Z of each direction is set once, at the first
     batch, to mean(exp(score/T)) * n_data. Tian, Krishnan, Isola: "Contrastive Representation Distillation",
-    arXiv 2019, equations 17 to 19. https://arxiv.org/abs/1910.10699
+    ICLR 2020, equations 17 to 19. https://arxiv.org/abs/1910.10699
 
     s_dim, t_dim: sizes of the networks' embeddings; feat_dim: of the vectors in the banks; nce_k: negatives
     per image; nce_t: temperature; nce_m: momentum of the banks; seed: for what the banks start with;

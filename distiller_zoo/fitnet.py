@@ -15,7 +15,7 @@ from helper.errors import UserError
 class HintLoss(nn.Module):
     """Mean squared error between two maps of the same shape.
 
-    Romero et al.: "FitNets: Hints for Thin Deep Nets", arXiv 2014, equation 3.
+    Romero et al.: "FitNets: Hints for Thin Deep Nets", ICLR 2015, equation 3.
     https://arxiv.org/abs/1412.6550
 
         >>> import torch

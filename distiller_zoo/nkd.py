@@ -17,7 +17,7 @@ class NKDLoss(nn.Module):
     softmax(z_t / T); batch means.
 
     Yang et al.: "From Knowledge Distillation to Self-Knowledge Distillation: A Unified Approach with
-    Normalized Loss and Customized Soft Labels", arXiv 2023. https://arxiv.org/abs/2303.13005
+    Normalized Loss and Customized Soft Labels", ICCV 2023. https://arxiv.org/abs/2303.13005
 
     Published code: the paper's distributions leave the target class out, but the mask that should do so keeps
     every class. Its results are those of all classes, the default here.

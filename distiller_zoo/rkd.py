@@ -19,7 +19,7 @@ class RKDLoss(nn.Module):
     """Smooth-L1 of the relative distances of pairs (times w_d) and of the cosines of triplets' angles (w_a).
 
     Distances are divided by their mean over pairs of different images. Park, Kim, Lu, Cho: "Relational
-    Knowledge Distillation", arXiv 2019, equations 4 to 9. https://arxiv.org/abs/1904.05068
+    Knowledge Distillation", CVPR 2019, equations 4 to 9. https://arxiv.org/abs/1904.05068
 
         >>> import torch
         >>> f_t = torch.randn(8, 128, generator=torch.Generator().manual_seed(0))

@@ -36,7 +36,7 @@ SOURCES: dict[str, Source] = {
     "luminet": Source("LumiNet", "best"),
     "wkd": Source("WKD", "not said", "costs between classes from the teacher's features (--wkd_cost)"),
     "mrd": Source("MRD", "best"),
-    "skd": Source("SKD", "not said", "each image twice per epoch"),
+    "skd": Source("SKD", "not said", "each image twice per epoch; another version of its table is lower"),
 }
 
 # a source's columns, as experiments; all tables of newer methods have the same ones

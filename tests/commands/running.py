@@ -5,13 +5,16 @@ Small enough to be run dozens of times: 64 real digits for training, 40 for test
 
 import csv
 import errno
+import functools
 import json
 import multiprocessing
 import os
 import random
+import runpy
 import signal
 import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +28,7 @@ from helper.checkpoint import digest, read_checkpoint, write_checkpoint
 from helper.errors import run_script
 from models import model_dict
 
+ROOT = Path(__file__).resolve().parents[2]
 STEPS, EPOCHS = 4, 3
 SETTINGS = (
     "--dataset npz --data_folder digits.npz --batch_size 16 --epochs 3 --precision fp32 --device cpu "
@@ -36,6 +40,7 @@ PRELOAD = [
     "train_teacher",
     "train_student",
     "train_modreduce",
+    "evaluate",
     "modreduce.launch",
     "torch._dynamo",
     "torch.utils.tensorboard",
@@ -50,6 +55,38 @@ class Ended(NamedTuple):
     status: int
     out: str
     err: str
+
+
+@functools.cache
+def forkserver() -> Any:
+    """Where processes come from that have imported all that a command needs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+def run(command: str, *words: object, folder: Path, status: int = 0) -> str:
+    """What a script of the root ("train_teacher.py") or a module prints when it is run in a folder."""
+    with tempfile.NamedTemporaryFile(mode="r") as said:
+        arguments = (command, [str(word) for word in words], folder, said.name)
+        process = forkserver().Process(target=_as_main, args=arguments)
+        process.start()
+        process.join(timeout=300)
+        assert process.exitcode == status, said.read()
+        return said.read()
+
+
+def _as_main(command: str, words: list[str], folder: Path, said: str) -> None:
+    with open(said, "w") as output:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(output.fileno(), stream.fileno())
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    sys.argv = [command, *words]
+    if command.endswith(".py"):
+        runpy.run_path(str(ROOT / command), run_name="__main__")
+    else:
+        runpy.run_module(command, run_name="__main__")
 
 
 def make_materials(folder: Path) -> None:
@@ -78,8 +115,6 @@ class Runner:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOAD)
 
     def start(self, command: str, *flags: str, hook: Callable | None = None, hook_arguments: tuple = ()):
         """The process of a command."""
@@ -87,7 +122,7 @@ class Runner:
         teacher = [] if script == "train_teacher" else ["--path_t", "teacher.pth"]
         words = [f"{script}.py", *teacher, *SETTINGS.split(), *own, *flags]
         arguments = (self.folder, script, words, hook, hook_arguments)
-        process = self.context.Process(target=_in_child, args=arguments)
+        process = forkserver().Process(target=_in_child, args=arguments)
         process.start()
         return process
 

@@ -20,6 +20,7 @@ from models import build_network
 from models.checkpoint import read_network
 from models.record import NetworkRecord
 from modreduce.wavg import WeightedAverage
+from tests.commands import running
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLASSES = 3
@@ -47,16 +48,9 @@ def place(tmp_path_factory) -> Path:
     torch.manual_seed(1)
     record = NetworkRecord(**vars(record_of_data(load_npz(data))) | {"arch": "resnet8"})
     write_checkpoint(record.content(build_network("resnet8", CLASSES)), folder / "teacher.pth")
-    command = ["train_modreduce.py", "--path_t", "teacher.pth", "--model_s", "resnet8", "wrn_16_1"]
-    command += ["--distill", "kd", "rkd", "--online", "one", "--dataset", "npz", "--data_folder", "data.npz"]
-    command[0] = str(ROOT / command[0])
-    done = subprocess.run(
-        [sys.executable, *command, *TRAINING, "--precision", "bf16"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    words = ["--path_t", "teacher.pth", "--model_s", "resnet8", "wrn_16_1", "--distill", "kd", "rkd"]
+    words += ["--online", "one", "--dataset", "npz", "--data_folder", "data.npz", "--precision", "bf16"]
+    running.run("train_modreduce.py", *words, *TRAINING, folder=folder)
     (run,) = (folder / "save/train_modreduce").iterdir()
     run.rename(folder / "run")
     return folder

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +11,10 @@ import torch
 from dataset.split import stratified_indices
 from helper.checkpoint import read_checkpoint, write_checkpoint
 from models import model_dict
+from tests.commands.running import run
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--dataset", "digits", "--train_size", "160", "--batch_size", "16", "--precision", "fp32"]
 TAGS = {"train_acc", "train_loss", "test_acc", "test_acc_top5", "test_loss"}
-
-
-def run(*words: object, folder: Path, status: int = 0) -> str:
-    """What a script prints when it is run in a folder of its own."""
-    call = [sys.executable, str(ROOT / str(words[0])), *map(str, words[1:])]
-    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:

@@ -1,12 +1,11 @@
 """Each extension point, as the README shows it: its example runs, and its name is known everywhere."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.commands import running
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--epochs", "1", "--batch_size", "32", "--precision", "fp32", "--device", "cpu"]
@@ -16,9 +15,7 @@ README = (ROOT / "README.md").read_text()
 
 def run(module: str, *words: str | Path, folder: Path) -> Path:
     """Run an example as a user would, and return the folder of the run."""
-    call = [sys.executable, "-m", module, *map(str, words), *SMALL, "--save_folder", str(folder)]
-    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ)
-    assert done.returncode == 0, done.stderr
+    running.run(module, *words, *SMALL, "--save_folder", folder, folder=ROOT)
     (found,) = folder.glob("train_*/*")
     return found
 

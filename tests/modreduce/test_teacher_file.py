@@ -1,7 +1,5 @@
 """A teacher's file: its own normalisation, what its classes are, and what is said before the first epoch."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +17,8 @@ from helper.checkpoint import write_checkpoint
 from helper.errors import UserError
 from models import build_network
 from modreduce.teacher import check_teacher, load_teacher, teacher_file
+from tests.commands import running
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 OWN_MEAN, OWN_STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 
@@ -122,10 +120,7 @@ def runs(tmp_path_factory) -> Path:
 
 def run(folder: Path, script: str, *words: str) -> str:
     common = ["--dataset", "npz", "--device", "cpu", "--precision", "fp32"]
-    call = [sys.executable, str(ROOT / script), *words, *common]
-    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return running.run(script, *words, *common, folder=folder)
 
 
 @pytest.mark.parametrize(("data", "warned"), [("digits", False), ("shifted", True)])
