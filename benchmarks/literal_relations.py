@@ -17,7 +17,7 @@ SMALL = 1e-12
 
 
 def kd(method: Distiller, student: Output, teacher: Output, batch: Batch) -> Tensor:
-    """KD on logits (B, C), standardised first if the method says so. Hinton et al., 2015; Sun et al., 2024."""
+    """KD on logits (B, C), which the method may standardise. Hinton et al., 2015; Sun et al., 2024."""
     z_s, z_t = student.logits, teacher.logits
     if method.loss.standardise:
         z_s, z_t = ((z - z.mean(1, keepdim=True)) / (1e-7 + z.std(1, keepdim=True)) for z in (z_s, z_t))
