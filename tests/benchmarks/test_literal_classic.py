@@ -19,10 +19,13 @@ SAME_WIDTHS = ("fsp", "kdsvd")  # methods that want both networks equally wide
 OTHER_SIZES = ((8, 16), (8, 16), (16, 8), (32, 4)), ((8, 8), (16, 8), (32, 8), (64, 8))
 # Ours compares channels in the first two of these stages and places in the last.
 MANY_CHANNELS = ((8, 32), (16, 32), (64, 16), (128, 8)), ((8, 32), (24, 32), (160, 16), (192, 8))
+# The last two maps of either network have one shape, so that IRG compares their values too.
+EQUAL_STAGES = ((8, 16), (8, 16), (16, 8), (16, 8)), ((8, 16), (16, 16), (32, 8), (32, 8))
 CASES = [
     *((name, {}, None) for name in LITERAL),
     ("kd", {"logit_stand": True}, None),
     ("irg", {"irg_transform": True}, None),
+    ("irg", {"irg_transform": True}, EQUAL_STAGES),
     ("srd", {"srd_form": "correlation"}, None),
     ("kdsvd", {"kdsvd_k": 2}, None),
     ("kdsvd", {"kdsvd_over": "width"}, None),
