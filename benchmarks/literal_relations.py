@@ -125,7 +125,7 @@ def relative_squares(x: Tensor) -> Tensor:
 def hkd(method: Distiller, student: Output, teacher: Output, batch: Batch) -> Tensor:
     """HKD on all maps (B, C, H, W). Passalis et al., 2020, in the form of SemCKD's code.
 
-    In float32 the distance of an image to itself is rounding, as published: up to a tenth of the loss.
+    In float32 the distance of an image to itself is rounding, as published, and no small part of the loss.
     """
     losses = []
     for f_s, f_t in zip(student.maps, teacher.maps, strict=False):
