@@ -194,7 +194,7 @@ def transport(method: Distiller, z_s: Tensor, z_t: Tensor, labels: Tensor) -> Te
     loss = method.logits
     guarded = loss.kernel_cost / loss.kernel
     # the method keeps exp(-cost / regularisation) and its product with the cost, and neither of the two
-    regularisation = -(guarded / loss.kernel.log()).median()
+    regularisation = -guarded.max() / loss.kernel.min().log()
     images, classes = z_s.shape
     _, others = masks(z_s, labels)
     a, b = (F.softmax(z[others].reshape(images, -1) / loss.T, dim=1) for z in (z_s, z_t))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.literal_divergences import both_logits, decoupled, divergences, softened, standard_logits
+from benchmarks.literal_divergences import both_logits, decoupled, softened, standard_logits
 from distiller_zoo.base import Distiller
 from distiller_zoo.maps import precise
 from helper.batch import Batch, Output
@@ -28,10 +28,20 @@ def confidence_masks(z_t: Tensor) -> tuple[Tensor, Tensor]:
     return up_to_median(p_t.max(dim=1).values), up_to_median(p_t.sum(dim=0))
 
 
-def correlation_error(a_s: Tensor, a_t: Tensor) -> Tensor:
+def gram_error(a_s: Tensor, a_t: Tensor) -> Tensor:
     """Squared differences of the Gram matrices (N, N) of rows (N, M), summed, over N."""
     gram_s, gram_t = torch.mm(a_s, a_s.t()), torch.mm(a_t, a_t.t())
     return ((gram_t - gram_s) ** 2).sum() / len(a_s)
+
+
+def class_correlation(z_s: Tensor, z_t: Tensor, T: float) -> Tensor:
+    """The scalar error of the classes' correlations (C, C) at temperature T, of logits (B, C)."""
+    return gram_error(F.softmax(z_s / T, dim=1).t(), F.softmax(z_t / T, dim=1).t())
+
+
+def batch_correlation(z_s: Tensor, z_t: Tensor, T: float) -> Tensor:
+    """The scalar error of the images' correlations (B, B) at temperature T, of logits (B, C)."""
+    return gram_error(F.softmax(z_s / T, dim=1), F.softmax(z_t / T, dim=1))
 
 
 def mlkd(method: Distiller, student: Output, teacher: Output, batch: Batch) -> Tensor:
@@ -44,10 +54,9 @@ def mlkd(method: Distiller, student: Output, teacher: Output, batch: Batch) -> T
         weak, strong = (tuple(map(standard_logits, pair)) for pair in (weak, strong))
     total = z_s.new_zeros(())
     for T in (method.loss.T, 3.0, 5.0, 2.0, 6.0):
-        p_s, p_t = F.softmax(z_s / T, dim=1), F.softmax(z_t / T, dim=1)
         total = total + (softened(*weak, T).mean() * images).mean()
-        total = total + (correlation_error(p_s.t(), p_t.t()) * classes).mean()
-        total = total + (correlation_error(p_s, p_t) * images).mean()
+        total = total + (class_correlation(z_s, z_t, T) * classes).mean()
+        total = total + (batch_correlation(z_s, z_t, T) * images).mean()
     for T in (method.loss.T, 3.0, 5.0):
         total = total + softened(*strong, T).mean()
     for T in (2.0, 6.0):  # the published code reads the weak view here
@@ -134,5 +143,5 @@ def sdd(method: Distiller, student: Output, teacher: Output, batch: Batch) -> Te
 def sdd_dkd(method: Distiller, student: Output, teacher: Output, batch: Batch) -> Tensor:
     """The weighted mean of the regions' alpha TCKD + beta NCKD. Wei et al., 2024."""
     z_s, z_t, labels, weights = regions(method, student, teacher, batch)
-    of_target, of_others = decoupled(z_s, z_t, labels, method.loss.T, divergences)
+    of_target, of_others = decoupled(z_s, z_t, labels, method.loss.T)
     return (weights * (method.loss.alpha * of_target + method.loss.beta * of_others)).mean()

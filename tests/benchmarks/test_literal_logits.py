@@ -39,17 +39,19 @@ OTHER_FLAGS = (
     ("crld", {"crld_weak": 0.3, "crld_strong": 0.3}),
     ("nkd", {"nkd_classes": "others", "nkd_T": 2.0}),
     ("rld", {"rld_alpha_T": 2.0}),
+    ("skd", {"skd_tikhonov": 1e-3}),
     ("catkd", {"catkd_normalize": "no"}),
     ("sdd", {"sdd_scales": "1,2"}),
     ("wkd", {"wkd_part": "logits", "wkd_sharpen": 0.0, "wkd_iterations": 3}),
     ("wkd", {"wkd_part": "features", "wkd_grid": 2}),
 )
+AS_WIDE = (*TEACHER[:-1], STUDENT[-1])  # a teacher whose embedding has the size of the student's
 RELATIVE = 1e-4
 # of CTKD's temperature, whose gradient is the small difference of two sums: T^2 grows as the divergence falls
 RELATIVE_OF_TEMPERATURE = 1e-3
-# of the largest gradient: those of biases in front of a batch norm or of a standardisation are 0 but for
-# rounding
-FLOOR = 1e-6
+# of the largest gradient: those of biases in front of WKD's batch norm and ITRD's standardisation are 0 but
+# for rounding, which a dimension of small deviation enlarges
+FLOOR = 1e-5
 SPREAD = 2.0  # of the logits, their standard deviation
 
 
@@ -87,19 +89,23 @@ def lively(shapes: tuple[tuple[int, int], ...], images: Tensor) -> SmallNetwork:
     return network
 
 
-def build(name: str, flags: dict) -> tuple[Distiller, list[Tensor], tuple[Output, Output, Batch]]:
+def build(
+    name: str, flags: dict, shapes: tuple[tuple[int, int], ...] = TEACHER, size: int = 8
+) -> tuple[Distiller, list[Tensor], tuple[Output, Output, Batch]]:
     """A method in an epoch in which all its terms count, what gradients reach, and what it is called on."""
     kind = distiller_dict[name]
     torch.manual_seed(1)
-    plain = a_batch()
+    plain = a_batch(size)
     images = {view: tensor(view, plain.images.shape) for view in ("images", *kind.views)}
     batch = Batch(images.pop("images"), plain.labels, plain.indices, images)
-    student, teacher = lively(STUDENT, batch.images), lively(TEACHER, batch.images)
+    student, teacher = lively(STUDENT, batch.images), lively(shapes, batch.images)
     output_t = seen(teacher.requires_grad_(False), batch)
     output_s, inputs = leaves(seen(student, batch))
-    whole = Example(output_s.detach(), output_t, LABELS, 8, CLASSES, 3, student, teacher, "small", "larger")
+    whole = Example(
+        output_s.detach(), output_t, LABELS, size, CLASSES, 3, student, teacher, "small", "larger"
+    )
     method = kind(whole, **options_of(kind, flags)).train()
-    method.begin_epoch(5, 10)
+    method.begin_epoch(7, 10)
     inputs += [*method.parameters(), *student.classifier.parameters()]
     return method, inputs, (output_s, output_t, batch)
 
@@ -108,9 +114,9 @@ def test_every_method_has_its_form():
     assert sorted(LITERAL) == sorted(METHODS)
 
 
-@pytest.mark.parametrize(("name", "flags"), [*((name, {}) for name in METHODS), *OTHER_FLAGS])
-def test_loss_and_gradients_are_those_of_the_method(name, flags):
-    method, inputs, batch = build(name, flags)
+def assert_same(name: str, *built: object) -> None:
+    """The literal form gives a method's loss and gradients; built: what `build` returned."""
+    method, inputs, batch = built
     own, literal = method(*batch), LITERAL[name](method, *batch)
     own = own if isinstance(own, Tensor) else sum(own.values())
     assert literal.dtype == torch.float32 and literal.shape == ()
@@ -124,3 +130,17 @@ def test_loss_and_gradients_are_those_of_the_method(name, flags):
     for one, other in pairs:
         relative = RELATIVE_OF_TEMPERATURE if other.numel() == 1 else RELATIVE
         assert (one - other).norm() <= relative * other.norm() + FLOOR * largest
+
+
+@pytest.mark.parametrize(("name", "flags"), [*((name, {}) for name in METHODS), *OTHER_FLAGS])
+def test_loss_and_gradients_are_those_of_the_method(name, flags):
+    assert_same(name, *build(name, flags))
+
+
+@pytest.mark.parametrize("name", ["mlkd", "skd"])
+def test_an_odd_batch_has_more_than_half_of_its_images_up_to_the_median(name):
+    assert_same(name, *build(name, {}, size=7))
+
+
+def test_itrd_compares_embeddings_of_one_width_as_they_are():
+    assert_same("itrd", *build("itrd", {"itrd_mutual": 10.0}, shapes=AS_WIDE))
