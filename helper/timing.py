@@ -1,5 +1,7 @@
 """Timing that can be trusted on a busy machine: warm-up, versions in turn, medians; and the floor."""
 
+import ctypes
+import math
 import resource
 import statistics
 import time
@@ -10,6 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 Call = Callable[[], object]
+STATUS = Path("/proc/self/status")
 
 
 def alternate(
@@ -55,11 +58,32 @@ def peak_memory(device: torch.device) -> float:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
+    if STATUS.exists():
+        return _resident("VmHWM")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _resident(what: str) -> float:
+    """MiB of this process: VmRSS, what it has resident, or VmHWM, the most that it had."""
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) / 1024
+
+
+def added_memory(call: Call, device: torch.device) -> float:
+    """MiB that a call needs at most beyond what is there before it; on a CPU NaN where Linux does not say."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device) / 2**20
+        call()
+        return peak_memory(device) - before
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed before is given back first
+        Path("/proc/self/clear_refs").write_text("5")  # the maximum starts anew
+    except (OSError, AttributeError):
+        return math.nan
+    before = _resident("VmRSS")
+    call()
+    return _resident("VmHWM") - before
 
 
 def count_flops(call: Call) -> int:

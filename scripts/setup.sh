@@ -9,5 +9,5 @@ fi
 [ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
 echo "installing pyt.txt into .venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
-"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" -r "$root/pyt.txt"
+"$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" -r "$root/pyt.txt"
 cp "$root/pyt.txt" "$venv/pyt.txt.installed"
