@@ -7,6 +7,7 @@ import pandas as pd
 
 from reporting.gaps import commands
 from reporting.published import published_alone
+from reporting.published_methods import SOURCES
 from reporting.tables import (
     as_published,
     chosen,
@@ -205,7 +206,19 @@ def detail(rows: pd.DataFrame) -> str:
             columns.append("device")
     title = f"Experiment {table.experiment}: " if table.experiment else ""
     title += f"{table.teacher} → {table.student}" if table.teacher else f"{table.student} without a teacher"
-    return f"### {title}\n\n{' '.join(said)}\n\n{as_table(cells[columns])}"
+    return f"### {title}\n\n{' '.join(said)}\n\n{as_table(cells[columns])}{sources(rows)}"
+
+
+def sources(rows: pd.DataFrame) -> str:
+    """Where the published numbers of these rows come from, and of which epoch they are."""
+    epochs = {source.name: source for source in SOURCES.values()}
+    found = []
+    for name, own in rows[rows.source.fillna("") != ""].groupby("source", sort=False):
+        source = epochs[name]
+        epoch = "epoch not said" if source.epoch == "not said" else f"{source.epoch} epoch"
+        about = "; ".join(filter(None, (epoch, source.remark)))
+        found.append(f"{', '.join(dict.fromkeys(own.label))}: {name} ({about})")
+    return f"\nPublished numbers of other methods: {'. '.join(found)}.\n" if found else ""
 
 
 def networks_alone(rows: pd.DataFrame) -> str:

@@ -20,8 +20,8 @@ class Source(NamedTuple):
 
 
 SOURCES: dict[str, Source] = {
-    "repdistiller": Source("RepDistiller", "last", "KD with -r 0.1 -a 0.9, all others with -a 0"),
-    "semckd": Source("SemCKD", "not said", "means of several runs, all with -a 1"),
+    "repdistiller": Source("RepDistiller", "last"),
+    "semckd": Source("SemCKD", "not said", "means of several runs"),
     "mdistiller": Source("mdistiller", "best"),
     "reviewkd": Source("ReviewKD", "not said"),
     "dist": Source("DIST", "not said"),
@@ -45,10 +45,10 @@ SEMCKD = (12, 13, 14, 11, 15, 10, 9)
 NEWER = (9, 10, 2, 1, 3, 5, 7, 11, 6)
 COLUMNS = dict.fromkeys(SOURCES, NEWER) | {"repdistiller": REPDISTILLER, "semckd": SEMCKD}
 
-# source -> method, with the flags that make it this variant of the method -> a value per column
+# source -> method, with all flags that differ from the method's defaults -> a value per column
 TABLES: dict[str, dict[str, tuple[float | None, ...]]] = {
     "repdistiller": {
-        "kd": (74.92, 73.54, 70.66, None, 73.08, 73.33, 72.98, 67.37, 74.07, 74.45, None),
+        "kd -r 0.1 -a 0.9": (74.92, 73.54, 70.66, None, 73.08, 73.33, 72.98, 67.37, 74.07, 74.45, None),
         "at": (74.08, 72.77, 70.55, 70.22, 72.31, 73.44, 71.43, 59.40, 71.73, 72.73, 73.32),
         "sp": (73.83, 72.43, 69.67, 70.04, 72.69, 72.94, 72.68, 66.30, 73.48, 74.56, 74.52),
         "cc": (73.56, 72.21, 69.63, 69.48, 71.48, 72.97, 70.71, 64.86, 71.14, 71.29, 71.38),
@@ -58,12 +58,12 @@ TABLES: dict[str, dict[str, tuple[float | None, ...]]] = {
         "ft": (73.25, 71.59, 69.84, 70.22, 72.37, 72.86, 70.58, 61.78, 71.75, 72.50, 72.03),
         "fsp": (72.91, None, 69.95, 70.11, 71.89, 72.62, 70.23, None, None, None, None),
         "nst": (73.68, 72.24, 69.60, 69.53, 71.96, 73.30, 71.53, 58.16, 74.12, 74.68, 74.89),
-        "crd": (75.48, 74.14, 71.16, None, 73.48, 75.51, 73.94, 69.73, 75.11, 75.65, None),
+        "crd -a 0": (75.48, 74.14, 71.16, None, 73.48, 75.51, 73.94, 69.73, 75.11, 75.65, None),
     },
     "semckd": {
-        "at": (71.90, 77.23, 75.41, 75.91, 68.79, 73.51, 75.07),
-        "sp": (73.12, 77.72, 75.54, 75.77, 68.48, 73.53, 74.29),
-        "vid": (73.19, 77.45, 75.22, 75.55, 68.37, 73.63, 74.55),
+        "at -a 1": (71.90, 77.23, 75.41, 75.91, 68.79, 73.51, 75.07),
+        "sp -a 1": (73.12, 77.72, 75.54, 75.77, 68.48, 73.53, 74.29),
+        "vid -a 1": (73.19, 77.45, 75.22, 75.55, 68.37, 73.63, 74.55),
         "hkd": (72.63, 76.76, 76.24, 76.64, 69.23, 73.06, 74.86),
     },
     "reviewkd": {
@@ -134,3 +134,30 @@ def by_method() -> dict[str, dict[str, dict[int, float]]]:
 
 
 PUBLISHED = by_method()
+LETTERS = {"-r": "gamma", "-a": "alpha", "-b": "beta"}
+
+
+def settings_of(key: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The method of a key of PUBLISHED, and its flags as the changed settings of a run, (name, text)."""
+    method, *words = key.split()
+    found: dict[str, str] = {}
+    for word in words:
+        if word.startswith("-"):
+            name = LETTERS.get(word, word.removeprefix("--"))
+            found[name] = "True"
+        else:
+            found[name] = str(float(word)) if word.replace(".", "").isdecimal() else word
+    return method, tuple(sorted(found.items()))
+
+
+BY_SETTINGS = {settings_of(key): sources for key, sources in PUBLISHED.items()}
+
+
+def published_value(
+    method: str, changed: tuple[tuple[str, str], ...], experiment: int
+) -> tuple[str, float] | None:
+    """The source and the accuracy of a method with these changed settings; None where none is published."""
+    for source, values in BY_SETTINGS.get((method, changed), {}).items():
+        if experiment in values:
+            return source, values[experiment]
+    return None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from helper.recipe import BATCH_SIZE, DATASET, EPOCHS
 from reporting.published import EXPERIMENTS, PUBLISHED_ENSEMBLE, PUBLISHED_METHODS, STANDARD_GROUP, by_number
+from reporting.published_methods import SOURCES, published_value
 from reporting.runs import TABLE
 
 Number = TypeVar("Number", float, pd.Series)
@@ -36,8 +37,9 @@ def collect(frame: pd.DataFrame, warn: Callable[[str], None] = print) -> pd.Data
 
     Its columns are TABLE, ROW and: table (a number), experiment (0: none), compared (whether the table has
     more than a network alone), variant (what tells the row from others of its table), runs, mean, standard
-    deviation and single values of last and best, the mean of the seconds, device, published. A network alone
-    stands in every table of that student. A seed that is there twice counts once, and `warn` gets a line.
+    deviation and single values of last and best, the mean of the seconds, device, published, source (of that
+    number, '' for the three papers). A network alone stands in every table of that student. A seed that is
+    there twice counts once, and `warn` gets a line.
     """
     samples = _in_every_table(joined(frame, _best_of_run(frame)))
     twice = samples.duplicated([*TABLE, *ROW, "seed", "name"])
@@ -49,7 +51,7 @@ def collect(frame: pd.DataFrame, warn: Callable[[str], None] = print) -> pd.Data
     rows["experiment"] = _experiments(rows)
     rows = joined(rows, *map(_control, _tables(rows)))
     rows["variant"] = pd.concat([_variants(table) for table in _tables(rows)])
-    rows["published"] = [_published(row) for row in rows.itertuples()]
+    rows["published"], rows["source"] = zip(*map(_published, rows.itertuples()), strict=True)
     rows["place"] = [_place(row) for row in rows.itertuples()]
     rows["last_table"], rows["untaught"] = rows.experiment.replace(0, 99), rows.teacher == ""
     rows = rows.sort_values(["last_table", "untaught", *TABLE, "place"], ignore_index=True)
@@ -115,18 +117,23 @@ def as_published(rows: pd.DataFrame) -> pd.Series:
     return recipe & (rows.train_size == 0) & (rows.val_split == 0)
 
 
-def _published(row: tuple) -> float:
-    """The published accuracy in percent of what a row measures; NaN without one."""
+def _published(row: tuple) -> tuple[float, str]:
+    """The published accuracy in percent of what a row measures, NaN without one; and which source it is from
+    where that is none of the three papers of the fifteen experiments.
+    """
     if not row.experiment:
-        return math.nan
+        return math.nan, ""
     names = {
         ("teacher", ""): "teacher_accuracy",
         ("alone", ""): "alone",
         ("best", PUBLISHED_ENSEMBLE): "modreduce",
     }
     names |= {(kind, name): name for kind in ("offline", "single") for name in STANDARD_GROUP}
+    single = row.kind in ("offline", "single")
+    if single and (found := published_value(row.what, row.changed, row.experiment)):
+        return found[1], SOURCES[found[0]].name
     name = names.get((row.kind, row.what))
-    return getattr(by_number(row.experiment), name) if name else math.nan
+    return (getattr(by_number(row.experiment), name) if name else math.nan), ""
 
 
 def _variants(rows: pd.DataFrame) -> pd.Series:

@@ -4,7 +4,7 @@ import pytest
 
 from distiller_zoo import distiller_dict
 from reporting.published import by_number
-from reporting.published_methods import COLUMNS, PUBLISHED, SOURCES
+from reporting.published_methods import COLUMNS, PUBLISHED, SOURCES, published_value, settings_of
 from train_student import parser
 
 FARTHEST_BELOW_ALONE = 15.0
@@ -15,9 +15,10 @@ SPOTS = {
     ("repdistiller", "nst", 6): 58.16,
     ("repdistiller", "pkt", 4): 70.25,
     ("repdistiller", "vid", 8): 73.61,
-    ("repdistiller", "crd", 9): 75.51,
-    ("semckd", "at", 12): 71.90,
-    ("semckd", "sp", 15): 68.48,
+    ("repdistiller", "crd -a 0", 9): 75.51,
+    ("repdistiller", "kd -r 0.1 -a 0.9", 9): 73.33,
+    ("semckd", "at -a 1", 12): 71.90,
+    ("semckd", "sp -a 1", 15): 68.48,
     ("semckd", "hkd", 11): 76.64,
     ("mdistiller", "dkd", 10): 74.68,
     ("mdistiller", "dkd", 7): 76.45,
@@ -107,3 +108,20 @@ def test_what_a_table_lacks_is_not_there() -> None:
     assert 2 not in PUBLISHED["fsp"]["repdistiller"] and 11 not in PUBLISHED["fsp"]["repdistiller"]
     assert 7 not in PUBLISHED["mlkd"]["ls_cited"] and 7 not in PUBLISHED["skd"]["skd"]
     assert not {"ofd", "catkd", "rld"} & set(PUBLISHED)
+
+
+def test_a_number_belongs_to_a_run_with_exactly_its_flags() -> None:
+    """The same words, given to the command, change the same settings."""
+    for key in PUBLISHED:
+        method, changed = settings_of(key)
+        flags = parser()
+        words = ["--path_t", "t.pth", "--model_s", "resnet8x4", "--distill", method, *key.split()[1:]]
+        values = vars(flags.parse_args(words))
+        others = {name: value for name, value in values.items() if value != flags.get_default(name)}
+        for required in ("path_t", "model_s", "distill"):
+            others.pop(required)
+        assert changed == tuple(sorted((name, str(value)) for name, value in others.items())), key
+    assert published_value("at", (), 9) == ("repdistiller", 73.44)
+    assert published_value("at", (("alpha", "1.0"),), 9) == ("semckd", 75.07)
+    assert published_value("at", (("alpha", "0.5"),), 9) is None
+    assert published_value("at", (), 12) is None

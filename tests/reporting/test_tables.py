@@ -5,6 +5,7 @@ import statistics
 
 import pytest
 
+from reporting.markdown import detail
 from reporting.published import by_number
 from reporting.tables import best_of_n, common_settings, comparisons, onlines, single_methods, verdicts
 from tests.reporting.made_up_runs import Runs, pick
@@ -86,6 +87,20 @@ def test_ari_is_the_mean_of_the_relative_improvements(runs):
     # beside a single method without a published number there is none to compare the mean with
     runs.add({("mine", "mine"): 71.0}, 1, "resnet32x4")
     assert math.isnan(comparisons(runs.rows(), "wavg").set_index("method").published["mine"])
+
+
+def test_methods_of_other_papers_have_published_numbers_with_their_source(runs):
+    """Only with the flags that the number is of, and only where there is one."""
+    runs.add({("dkd", "dkd"): 76.0}, 1, "resnet32x4", script="train_student")
+    runs.add({("kd", "kd"): 73.0}, 1, "resnet32x4", script="train_student", gamma=0.1, alpha=0.9)
+    runs.add({("ofd", "ofd"): 75.0}, 1, "resnet32x4", script="train_student")
+    rows = runs.rows()
+    single = rows[rows.kind == "single"].set_index("what")
+    assert (single.published["dkd"], single.source["dkd"]) == (76.32, "mdistiller")
+    assert (single.published["kd"], single.source["kd"]) == (73.33, "RepDistiller")
+    assert math.isnan(single.published["ofd"]) and single.source["ofd"] == ""
+    told = detail(rows)
+    assert "mdistiller (best epoch)" in told and "RepDistiller (last epoch)" in told
 
 
 def test_other_lengths_slices_and_pairs_never_meet_the_published_numbers(runs):
