@@ -24,6 +24,7 @@ from benchmarks import literal_classic, literal_logits
 from benchmarks.literal import ContrastiveImages
 from benchmarks.literal_losses import Contrast, CrossLayerAttention
 from benchmarks.parts import BATCH, EPOCHS, MIDDLE, NEGATIVES, benchmark_settings
+from benchmarks.reading import in_words, what_is_read
 from benchmarks.step import conditions, synthetic_data, write_report
 from dataset.data import Data
 from distiller_zoo import distiller_dict
@@ -67,14 +68,18 @@ class Measured:
             self.seen_s = as_leaves(outputs(self.student.network, self.batch))
             self.seen_t = outputs(teacher.network, self.batch)
         plain = sum(p.numel() for p in model_dict[experiment.student](num_classes=100).parameters())
-        self.added = sum(p.numel() for p in self.method.trained_parameters() if p.requires_grad)
         self.deployed = sum(p.numel() for p in self.student.network.parameters()) - plain
+        self.trained = sum(p.numel() for p in self.student.trained_parameters()) - plain
         self._literal = literal_of(self)
+
+    @property
+    def stage(self) -> Callable[[Output, Output, Batch], Terms]:
+        """What is timed: the method's loss, or that of its first stage where the other is 0."""
+        return self.method.pretrain if self.name in literal_classic.PRETRAINED else self.method
 
     def ours(self) -> None:
         """The project's loss, forward and backward."""
-        stage = self.method.pretrain if self.name in literal_classic.PRETRAINED else self.method
-        self._step(lambda: stage(self.seen_s, self.seen_t, self.batch))
+        self._step(lambda: self.stage(self.seen_s, self.seen_t, self.batch))
 
     def literal(self) -> None:
         """The literal form, forward and backward."""
@@ -150,7 +155,8 @@ def measure(name: str, number: int, steps: int, device: torch.device) -> dict:
         "seconds": seconds | {"medians": middle, "ratio": middle["literal"] / middle["ours"]},
         "memory_mib": {version: added_memory(call, device) for version, call in calls.items()},
         "gflop": count_flops(measured.ours) / 1e9,
-        "parameters": {"trained": measured.added, "deployed": measured.deployed},
+        "parameters": {"trained": measured.trained, "deployed": measured.deployed},
+        "reads": in_words(what_is_read(measured.stage, measured.seen_s, measured.seen_t, measured.batch)),
     }
 
 
