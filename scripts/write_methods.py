@@ -33,9 +33,9 @@ Written by `python -m scripts.write_methods`, nothing by hand; `python train_stu
 form.
 
 Notation: s, t student and teacher; z logits, p = softmax(z / T), y the label; e embedding, F a stage's map; B
-images in the batch, C channels or classes; |.|^2 a squared length (or, where said, a mean), nu(x) = x / |x|, ' a
-transpose. A run's loss is gamma * CE + alpha * KD + beta * method: `-r`, `-a`, `-b`, by default as below. All
-are peers of ModReduce too, and `--logit_stand` standardises the logits of KD, DKD and MLKD.
+images in the batch, C channels or classes; |.|^2 a squared length (or, where said, a mean), nu(x) = x / |x|,
+' a transpose. A run's loss is gamma * CE + alpha * KD + beta * method: `-r`, `-a`, `-b`, by default as below.
+All are peers of ModReduce too, and `--logit_stand` standardises the logits of KD, DKD and MLKD.
 
 Costs: {conditions}. A step is the loss forward and backward, without the networks; in brackets how many times
 as long the literal transcription of the formula takes. Parameters: those trained beside the student's own; in
