@@ -27,7 +27,9 @@ def averaged_map(output: Output) -> Tensor:
     return output.averaged
 
 
-CANDIDATES: tuple[LastMap, ...] = (last_stage_map, last_activated_map)
+def candidates(output: Output) -> list[LastMap]:
+    """Where the averaged map can be, as far as the Output has maps."""
+    return [last_stage_map] * bool(output.maps) + [last_activated_map] * bool(output.preact)
 
 
 def find_last_map(output: Output) -> LastMap | None:
@@ -37,7 +39,7 @@ def find_last_map(output: Output) -> LastMap | None:
     embedding (MobileNetV2 and ShuffleNetV2 have one more convolution behind the last stage).
     """
     embedding = output.embedding.detach().float()
-    for candidate in CANDIDATES:
+    for candidate in candidates(output):
         means = candidate(output).detach().float().mean(dim=(2, 3))
         if means.shape == embedding.shape and torch.allclose(
             means, embedding, rtol=0, atol=TOLERANCE * float(embedding.abs().max())

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from helper.batch import Output
 from helper.errors import UserError
+from models import composed_name
 from models.common import Network
 from models.last_map import LastMap, find_last_map, look
 
@@ -16,7 +17,7 @@ NORM_EPSILON = 1e-7
 
 def norm_name(student: str, teacher: str) -> str:
     """The name of the network made of these two: 'norm/<student>/<teacher>'."""
-    return f"{PREFIX}/{student}/{teacher}"
+    return composed_name(PREFIX, student, teacher)
 
 
 def fixed_norm(logits: Tensor, scale: float = LOGIT_SCALE) -> Tensor:

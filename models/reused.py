@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from helper.batch import Output
 from helper.errors import UserError
+from models import composed_name
 from models.common import Network, average, conv, pooled
 from models.last_map import LastMap, find_averaged_map, find_last_map, last_stage_map, look
 
@@ -18,7 +19,7 @@ IMAGE_SIZES = (32, 64)
 
 def reused_name(student: str, teacher: str) -> str:
     """The name of the network made of these two: 'reused/<student>/<teacher>'."""
-    return f"{PREFIX}/{student}/{teacher}"
+    return composed_name(PREFIX, student, teacher)
 
 
 def projector(channels_s: int, channels_t: int, reduction: int = REDUCTION) -> nn.Sequential:

@@ -240,3 +240,18 @@ def test_a_home_after_an_equals_sign_is_the_home_folder(working):
     done = subprocess.run(command, cwd=user, env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and "failed" in done.stdout, done.stderr
     assert (home / "x/models").is_dir() and not [*user.iterdir()]
+
+
+def test_further_packages_leave_the_torch_that_is_there(root):
+    """`setup.sh extra` installs pyt-extra.txt once, held to the versions that stand in .venv."""
+    shutil.copy(ROOT / "pyt-extra.txt", root / "pyt-extra.txt")
+    python, uv = root / ".venv/bin/python", root / ".venv/bin/uv"
+    python.write_text('#!/bin/sh\ncase "$2" in *torchvision*) echo torch==9.9;; esac\n')
+    uv.write_text(RECORDER)
+    uv.chmod(0o755)
+    (words,) = call(root, "scripts/setup.sh", "extra")
+    assert words[words.index("-r") + 1] == str(root / "pyt-extra.txt")
+    constraint = Path(words[words.index("--constraint") + 1])
+    assert constraint.read_text() == "torch==9.9\n"
+    (root.parent / "calls").write_text("")
+    assert call(root, "scripts/setup.sh", "extra") == [] and call(root, "scripts/setup.sh") == []
