@@ -18,6 +18,7 @@ from modreduce import ensemble_dict
 from modreduce.flags import (
     add_ensemble_flags,
     add_method_flags,
+    add_network_flags,
     add_run_flags,
     add_teacher_flags,
     check_trainable,
@@ -40,6 +41,7 @@ def parser() -> Parser:
         metavar="METHOD",
         help=f"one student per method: {', '.join(distiller_dict)}; repeats allowed (kd crd semckd)",
     )
+    add_network_flags(flags, many_students=True)
     add_teacher_flags(flags, many_students=True)
     flags.add_argument("--online", default="wavg", choices=list(ensemble_dict), help="default wavg")
     flags.add_argument(
@@ -58,8 +60,7 @@ def parser() -> Parser:
 def main() -> None:
     flags = parser()
     args = flags.parse_args()
-    for name in args.model_s:
-        check_trainable("--model_s", name)
+    check_trainable("--model_s", args.model_s, args.small_stem)
     if args.online_start >= args.epochs:
         raise UserError(
             f"--online_start {args.online_start} is not within the {args.epochs} epochs of --epochs"
@@ -71,6 +72,8 @@ def main() -> None:
     alone = str(args.path_t) == NO_TEACHER
     if alone and args.distill != flags.get_default("distill"):
         raise UserError("--distill needs a teacher: give --path_t one, or leave --distill out")
+    if alone and args.taps_t is not None:
+        raise UserError("--taps_t needs a teacher: give --path_t one, or leave --taps_t out")
     methods = [] if alone else args.distill
     check_ensemble(args.online, len(methods) or len(args.model_s))
     if alone:

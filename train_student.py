@@ -11,7 +11,13 @@ The run's folder is save/train_student/<name>; the same command with --resume go
 from distiller_zoo import distiller_dict
 from helper.arguments import Parser
 from helper.errors import UserError, run_script
-from modreduce.flags import add_method_flags, add_run_flags, add_teacher_flags, check_trainable
+from modreduce.flags import (
+    add_method_flags,
+    add_network_flags,
+    add_run_flags,
+    add_teacher_flags,
+    check_trainable,
+)
 
 
 def parser() -> Parser:
@@ -25,6 +31,7 @@ def parser() -> Parser:
         metavar="METHOD",
         help=f"the method: {', '.join(distiller_dict)}",
     )
+    add_network_flags(flags)
     add_teacher_flags(flags)
     add_run_flags(flags)
     add_method_flags(flags)
@@ -34,7 +41,7 @@ def parser() -> Parser:
 def main() -> None:
     flags = parser()
     args = flags.parse_args()
-    check_trainable("--model_s", args.model_s)
+    check_trainable("--model_s", [args.model_s], args.small_stem)
     if not any(weight is None or weight > 0 for weight in (args.gamma, args.alpha, args.beta)):
         raise UserError("--gamma, --alpha and --beta are all 0: at least one has to be above 0")
 

@@ -11,13 +11,21 @@ goes on where it was stopped.
 
 from helper.arguments import Parser
 from helper.errors import run_script
-from modreduce.flags import add_run_flags, check_trainable
+from models import OTHER_NAMES
+from modreduce.flags import add_init, add_run_flags, add_small_stem, check_trainable
 
 
 def parser() -> Parser:
     """The flags of this script."""
     flags = Parser(__doc__)
-    flags.add_argument("--model", required=True, metavar="NAME", help="the network (see models/__init__.py)")
+    flags.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME",
+        help=f"the network (see models/__init__.py), or {OTHER_NAMES}",
+    )
+    add_small_stem(flags)
+    add_init(flags, "--init")
     add_run_flags(flags)
     return flags
 
@@ -25,7 +33,7 @@ def parser() -> Parser:
 def main() -> None:
     flags = parser()
     args = flags.parse_args()
-    check_trainable("--model", args.model)
+    check_trainable("--model", [args.model], args.small_stem)
 
     from helper.files import check_folder
     from models.checkpoint import leave_teacher, teacher_copy_path
@@ -35,7 +43,8 @@ def main() -> None:
     copy = teacher_copy_path(args.save_folder, args.model, args.dataset, args.epochs)
     check_folder(copy.parent, "--save_folder")
     name = f"{args.model}_{args.dataset}_trial_{args.trial}"
-    plan = StudentPlan("teacher", args.model, None, LossWeights(1.0, 0.0, 0.0))
+    weights = LossWeights(1.0, 0.0, 0.0)
+    plan = StudentPlan("teacher", args.model, None, weights, small_stem=args.small_stem, init=args.init)
     run, _ = launch("train_teacher", flags, vars(args), lambda _: [name], lambda *_: [plan])
     print(leave_teacher(run.path / "teacher_last.pth", copy))
 

@@ -98,6 +98,12 @@ class AB(Distiller):
     def __init__(self, example: Example):
         super().__init__(example)
         maps_s, maps_t = example.student.preact, example.teacher.preact
+        if not maps_s or not maps_t:
+            lacking = example.student_model if not maps_s else example.teacher_model
+            raise UserError(
+                f"ab reads maps before their ReLU, which {lacking} does not give: choose a network of "
+                "models/, or another method"
+            )
         if len(maps_s) != len(maps_t):
             raise UserError(
                 f"ab needs as many stages in both networks, but {example.student_model} has {len(maps_s)} "

@@ -25,14 +25,15 @@ def unit(x: Tensor, dim: int = -1) -> Tensor:
     return F.normalize(x, dim=dim, eps=SMALLEST_NORM)
 
 
-def map_parameters(network: nn.Module, image_size: int = 32) -> list[nn.Parameter]:
+def map_parameters(network: nn.Module, image_size: int | None = None) -> list[nn.Parameter]:
     """The weights that a network's stage maps depend on: stem and stages, not what stands behind the last
     map.
 
-    Found by one backward pass on an empty image of that size, so that no list of modules per family is
-    needed; modes, running statistics and gradients stay as they are.
+    Found by one backward pass on an empty image of that size (None: the network's own, or 32), so that no
+    list of modules per family is needed; modes, running statistics and gradients stay as they are.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
+    image_size = image_size or getattr(network, "image_size", 32)
     images = torch.zeros(1, 3, image_size, image_size, device=parameters[0].device)
     training = {module: module.training for module in network.modules()}
     network.eval()

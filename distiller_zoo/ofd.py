@@ -113,6 +113,11 @@ class OFD(Distiller):
         super().__init__(example)
         maps_s, maps_t = example.student.preact, example.teacher.preact
         norms = _norms_of(example)
+        if not maps_s:
+            raise UserError(
+                f"ofd reads the student's maps before their ReLU, which {example.student_model} does not "
+                "give: choose a student of models/, or another method"
+            )
         self.levels = min(len(maps_s), len(maps_t))
         for norm, teacher in zip(norms, maps_t, strict=True):
             if norm.num_features != teacher.shape[1]:

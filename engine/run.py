@@ -70,6 +70,10 @@ def train(
     task = make_task()
     if longer is not None:
         refuse_other_schedule(run, task, before, settings.recipe, Progress(**state["progress"]).trained)
+    if taps := task.taps():
+        kept["taps"] = taps
+        if before is not None and before.get("taps") != taps:
+            refuse_differences(run, {"taps": (before.get("taps"), taps)})
     loaders = Loaders(
         train_loader(data, settings.data, settings.recipe.seed, device, task.fixed_batch, task.views),
         *eval_loaders(data, settings.data, device),
@@ -96,8 +100,8 @@ def train(
         images = f"{loaders.train.n_data} images, {settings.recipe.epochs} epochs"
         how = f"{precision}, evaluated in {settings.compute.eval_precision}"
         run.log(f"{run.path}: {images}, {device_name(device)}, {how}{going_on(trainer.progress)}")
-        for note in notes:
-            run.log(f"note: {note}")
+        for line in (*(f"note: {note}" for note in notes), *task.remarks()):
+            run.log(line)
         score = teacher_score(task, teacher, loaders)
         if score is not None and (warning := warn_of_teacher(score.test_acc)):
             run.log(f"warning: {warning}")
@@ -245,14 +249,17 @@ def summaries(task: Task, data: Data) -> str:
 
 
 def _summary(network: nn.Module, size: int) -> str:
+    count = f"{sum(p.numel() for p in network.parameters()):,} parameters"
     try:
         from torchsummary import summary
     except ImportError:
-        count = sum(p.numel() for p in network.parameters())
-        return f"{count:,} parameters (pip install torch-summary for a table of the layers)"
+        return f"{count} (pip install torch-summary for a table of the layers)"
     device = next(network.parameters()).device
     with redirect_stdout(io.StringIO()):
         training = network.training
-        text = summary(network, (3, size, size), verbose=0, device=device)
+        try:
+            text = summary(network, (3, size, size), verbose=0, device=device)
+        except RuntimeError:  # it cannot follow all that networks of other code do
+            text = f"{count} (torch-summary cannot show the layers)"
         network.train(training)
     return str(text)

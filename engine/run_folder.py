@@ -17,7 +17,7 @@ from helper.arguments import file_name, non_negative_float, path
 from helper.checkpoint import read_checkpoint, write_checkpoint
 from helper.device import device_name
 from helper.errors import UserError, one_line
-from helper.files import check_folder, hard_link, lock, remove_leftovers, write_atomically
+from helper.files import check_folder, folder_name, hard_link, lock, remove_leftovers, write_atomically
 from helper.provenance import git_commit, versions
 from helper.results import metrics_text, read_json
 
@@ -264,10 +264,10 @@ def copied(content: Any) -> Any:
 
 
 def short_enough(name: str) -> str:
-    """The name as a folder can have it: without slashes, and where it is too long its beginning and a hash of
-    the whole.
+    """The name as a folder can have it: without slashes and colons, and where it is too long its beginning
+    and a hash of the whole.
     """
-    name = name.replace("/", "-")
+    name = folder_name(name)
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 13]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"

@@ -58,7 +58,13 @@ class Settings:
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON and a checkpoint can hold them."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,14 @@ class Task(nn.Module, ABC):
     def after_step(self) -> None:
         """Called after each step of the optimizer."""
 
+    def taps(self) -> dict[str, list[str]]:
+        """The modules that give the maps of networks of other code, by what the networks are called."""
+        return {}
+
+    def remarks(self) -> list[str]:
+        """Lines to say before training."""
+        return []
+
     def generators(self) -> list[torch.Generator]:
         """The random streams of its own that the task draws from."""
         return []

@@ -24,6 +24,7 @@ from helper.errors import Diverged, Interrupted
 from helper.randomness import derive_seed, random_states, set_random_states
 from helper.signals import StopSignals
 from models.record import NetworkRecord
+from models.tapped import tap_names
 
 
 class Loaders(NamedTuple):
@@ -244,6 +245,8 @@ class Trainer:
             student=student.plan.name,
             epoch=row["epoch"],
             accuracy=row["test_acc"],
+            taps=tap_names(student.network),
+            small_stem=student.plan.small_stem or None,
         )
         return record.content(student.network)
 

@@ -60,6 +60,11 @@ def path(text: str) -> Path:
         return Path(text)
 
 
+def path_or_none(text: str) -> Path | None:
+    """A path; None for the word none."""
+    return None if text == "none" else path(text)
+
+
 def file_name(text: str) -> str:
     """A word that can stand in a folder's name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text) or len(text) > LONGEST_TRIAL_NAME:
@@ -79,6 +84,16 @@ def epoch_list(text: str) -> list[int]:
     if any(epoch < 1 for epoch in epochs) or epochs != sorted(set(epochs)):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of growing epochs from 1, like 150,180,210")
     return epochs
+
+
+def module_list(text: str) -> list[str] | None:
+    """Paths of modules like layer1,layer2; None for the word none."""
+    if text == "none":
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts) or len(set(parts)) < len(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of different modules, like layer1,layer2")
+    return parts
 
 
 HIDDEN = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}

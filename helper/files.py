@@ -15,6 +15,11 @@ from helper.errors import UserError, one_line
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
+def folder_name(name: str) -> str:
+    """A name, such as that of a network of other code, as a folder can have it."""
+    return name.replace("/", "-").replace(":", "-")
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file under a temporary name, flush it to the disk, then give it its name.
 

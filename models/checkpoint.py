@@ -1,7 +1,8 @@
 """A network by its name or from a file, and where teachers stand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 
 from helper.checkpoint import digest, read_checkpoint
 from helper.errors import UserError
-from helper.files import hard_link
-from models import build_network, is_network, model_dict
+from helper.files import folder_name, hard_link
+from models import build_bare, is_foreign, is_network, known_networks
 from models.fitting import said_of_fitting
 from models.layouts import LAYOUTS, find_weights, is_state_dict, what_was_taken, with_counters, without_prefix
 from models.record import NetworkRecord
+from models.sources import is_code
+from models.tapped import tapped
 
 NAMING = "--model_t (evaluate.py: --model)"
 FIRST_CLASSES = 100  # for so many a network is built first, to see what its weights are called
@@ -32,8 +35,9 @@ NAMESAKES = (
 class NetworkFile:
     """A network's file, read: it is whole, and its weights fit the network that it names.
 
-    network: on the CPU, with the file's own number of classes; weights: under the network's own names, in the
-    file's order; took: where the weights were found, to be printed where that is not the entry 'model'.
+    network: on the CPU, with the file's own number of classes, as its own code made it; weights: under the
+    network's own names, in the file's order; took: where the weights were found, to be printed where that is
+    not the entry 'model'.
     """
 
     path: Path
@@ -48,6 +52,19 @@ class NetworkFile:
     def sha256(self) -> str:
         """Of the weights: two files of the same network have the same."""
         return digest(self.weights)
+
+    def network_for(self, image_size: int, taps: Sequence[str] | None = None) -> nn.Module:
+        """The network as one that gives its Output for images of that size.
+
+        taps: for a network of other code, the modules that give its maps; without them those that the file
+        names, else they are chosen. Raises UserError if they are none of the network's.
+        """
+        if not is_foreign(self.arch):
+            if taps is not None:
+                raise UserError(no_taps("--taps_t", self.arch))
+            return self.network
+        asked = self.record.taps if taps is None else taps
+        return tapped(self.network, self.arch, image_size, asked, "--taps_t")
 
     def content(self) -> dict[str, Any]:
         """What the file holds, in the published teachers' format."""
@@ -78,11 +95,12 @@ def read_network(path: str | Path, model_name: str | None = None) -> NetworkFile
     )
     record = NetworkRecord.of(further)
     arch = network_name(further, path, model_name, weights)
-    network = build_network(arch, FIRST_CLASSES)
+    build = partial(build_bare, arch, image_size=record.image_size or 32, small_stem=bool(record.small_stem))
+    network = build(FIRST_CLASSES)
     own = network.state_dict()
     weights, prefix = without_prefix(weights, own, path)
     whole = with_counters(weights, own)
-    network, num_classes = filled(network, arch, whole, f"{path} ({arch})")
+    network, num_classes = filled(network, arch, whole, f"{path} ({arch})", build)
     took = what_was_taken(path, content, entry, prefix, len(whole) > len(weights))
     return NetworkFile(path, arch, num_classes, record, network, whole, further, took)
 
@@ -108,9 +126,15 @@ def network_name(
     is no name. What another code base calls its network does not count against a given name.
     """
     arch = content.get("arch")
-    ours = isinstance(arch, str) and is_network(arch)
+    code = isinstance(arch, str) and is_code(arch)
+    ours = isinstance(arch, str) and is_network(arch) and not code
     if model_name is not None and not is_network(model_name):
-        raise UserError(f"unknown network {model_name!r}; the networks are {', '.join(model_dict)}")
+        raise UserError(f"unknown network {model_name!r}; the networks are {known_networks()}")
+    if code and model_name is None:
+        raise UserError(
+            f"{path} holds a network that is made by code, {arch}, which is not run because a file names it: "
+            f"if it is yours, name it with {NAMING}"
+        )
     if ours and model_name not in (None, arch):
         raise UserError(
             f"{path} holds a {arch}, not a {model_name}: leave that name out, or give another checkpoint"
@@ -125,13 +149,24 @@ def network_name(
         )
     if not isinstance(name, str) or not is_network(name):
         raise UserError(
-            f"{path}: unknown network {name!r}; the networks are {', '.join(model_dict)}; if it is one of "
+            f"{path}: unknown network {name!r}; the networks are {known_networks()}; if it is one of "
             f"these, name it with {NAMING}{said_of_fitting(weights)}"
         )
     return name
 
 
-def filled(network: nn.Module, arch: str, weights: Mapping[str, Tensor], what: str) -> tuple[nn.Module, int]:
+def no_taps(flag: str, name: str) -> str:
+    """What to say to whoever names modules of a network that says itself where its maps are."""
+    return f"{flag} is for networks of other code, and {name} is of models/: leave it out"
+
+
+def filled(
+    network: nn.Module,
+    arch: str,
+    weights: Mapping[str, Tensor],
+    what: str,
+    build: Callable[[int], nn.Module],
+) -> tuple[nn.Module, int]:
     """The network with these weights, built anew if they are for another number of classes, and that number.
 
     Every name and shape must fit, else UserError says what does not.
@@ -144,7 +179,7 @@ def filled(network: nn.Module, arch: str, weights: Mapping[str, Tensor], what: s
     num_classes = FIRST_CLASSES
     if len(sizes) == 1 and sizes != {(0,)}:
         (num_classes,) = sizes.pop()
-        network = build_network(arch, num_classes)
+        network = build(num_classes)
         own = network.state_dict()
         differing = [key for key in differing if own[key].shape != weights[key].shape]
     if differing or missing or unexpected:
@@ -207,7 +242,7 @@ def refuse_other_files(content: Mapping[str, Any], path: Path) -> None:
 def teacher_copy_path(save_folder: Path, model: str, dataset: str, epochs: int) -> Path:
     """Where `train_teacher.py` leaves a teacher for the scripts that use it: the published layout."""
     kind = "vanilla" if dataset == "cifar100" else dataset
-    return save_folder / "models" / f"{model}_{kind}" / f"ckpt_epoch_{epochs}.pth"
+    return save_folder / "models" / folder_name(f"{model}_{kind}") / f"ckpt_epoch_{epochs}.pth"
 
 
 def leave_teacher(network: Path, copy: Path) -> str:

@@ -7,7 +7,17 @@ from typing import Any
 from torch import nn
 
 ROW = (list, tuple)
-KINDS = {"accuracy": (int, float), "class_names": ROW, "mean": ROW, "std": ROW, "changed": dict}
+KINDS = {
+    "accuracy": (int, float),
+    "class_names": ROW,
+    "mean": ROW,
+    "std": ROW,
+    "changed": dict,
+    "taps": ROW,
+    "small_stem": bool,
+}
+WORDS = ("class_names", "taps")
+OF_OTHER_CODE = ("taps", "small_stem")
 NUMBERS = ("num_classes", "epoch", "epochs", "image_size")
 
 
@@ -19,7 +29,8 @@ class NetworkRecord:
     of its run; accuracy: in percent on the test set, at `precision`; image_size: in pixels; mean, std: of
     each channel, with which its images are normalised, in units where white is 1; class_names: in the order
     of its logits; dataset: the data set's name, data_sha256: its hash; settings_sha256: of its run's
-    settings, changed: those that are not the defaults; version: of this project.
+    settings, changed: those that are not the defaults; version: of this project; taps, small_stem: of a
+    network of other code, which modules give its maps (`models.taps`), and whether its stem was changed.
     """
 
     arch: str | None = None
@@ -38,6 +49,8 @@ class NetworkRecord:
     changed: dict[str, Any] | None = None
     version: str | None = None
     precision: str | None = None
+    taps: tuple[str, ...] | None = None
+    small_stem: bool | None = None
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "NetworkRecord":
@@ -45,10 +58,10 @@ class NetworkRecord:
         values = {field.name: content.get(field.name) for field in fields(cls)}
         for name, value in values.items():
             kind = KINDS.get(name, int if name in NUMBERS else str)
-            if not isinstance(value, kind) or isinstance(value, bool):
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 values[name] = None
             elif isinstance(value, (list, tuple)):
-                values[name] = _row(value, str if name == "class_names" else (int, float))
+                values[name] = _row(value, str if name in WORDS else (int, float))
         if values["mean"] is None or values["std"] is None or not all(s > 0 for s in values["std"]):
             values["mean"] = values["std"] = None
         return cls(**values)
@@ -56,6 +69,7 @@ class NetworkRecord:
     def content(self, network: nn.Module) -> dict[str, Any]:
         """The content of the network's file, in the published teachers' format."""
         own = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        own = {k: v for k, v in own.items() if v is not None or k not in OF_OTHER_CODE}
         return {"model": network.state_dict(), **own}
 
     @property

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,11 +16,14 @@ from helper.arguments import options_of
 from helper.batch import Batch
 from helper.errors import UserError
 from helper.randomness import derive_seed
-from models import build_network
+from models import build_network, is_foreign
+from models.checkpoint import no_taps
+from models.initial import initialise
 from modreduce import ensemble_dict
 from modreduce.group import Group
 from modreduce.student import Student, StudentPlan
 from modreduce.teacher import Teacher, outputs
+from modreduce.trial import check_training, make_distiller, with_reasons
 
 EXAMPLE_IMAGES = 2
 
@@ -37,13 +42,16 @@ def plan_students(
     unless given; models, beta and multiplier may be given once for all, or once per student. Without methods
     there is one plan per model, of a student that learns from labels (and from its peers) alone.
     """
+    count = len(methods) or len(models)
+    taps = per_student("--taps_s", taps_of_students(options.get("taps_s")), count)
+    inits = per_student("--init_s", as_list(options.get("init_s")), count)
     if not methods:
         names = student_names(["peer"] * len(models))
-        return [
+        plans = [
             StudentPlan(name, model, None, LossWeights(1.0, 0.0, 0.0), label="Peer")
             for name, model in zip(names, models, strict=True)
         ]
-    count = len(methods)
+        return [asked_of(*each, options) for each in zip(plans, taps, inits, strict=True)]
     models = per_student("--model_s", models, count)
     betas = per_student("-b/--beta", as_list(options["beta"]), count)
     multipliers = per_student("--multiplier", as_list(options.get("multiplier", 1.0)), count)
@@ -71,7 +79,29 @@ def plan_students(
                 kind.label,
             )
         )
-    return plans
+    return [asked_of(*each, options) for each in zip(plans, taps, inits, strict=True)]
+
+
+def taps_of_students(given: Sequence | None) -> list[Sequence[str] | None]:
+    """--taps_s as one entry for all or one per student, whether the script takes one list or several."""
+    if given is None or isinstance(given[0], str):
+        return [given]
+    return list(given)
+
+
+def asked_of(
+    plan: StudentPlan, taps: Sequence[str] | None, init: Path | None, options: Mapping[str, Any]
+) -> StudentPlan:
+    """The plan with what was asked of its network; UserError if that has taps and is none of other code."""
+    foreign = is_foreign(plan.model)
+    if taps is not None and not foreign:
+        raise UserError(no_taps("--taps_s", plan.model))
+    return replace(
+        plan,
+        taps=None if taps is None else tuple(taps),
+        small_stem=foreign and bool(options.get("small_stem")),
+        init=init,
+    )
 
 
 def factor_of(kind: type[Distiller], weights: LossWeights) -> float:
@@ -125,6 +155,9 @@ def build_group(
     if teacher is not None:
         teacher.to(device)
     students = [_student(plan, teacher, data, settings, device) for plan in plans]
+    fixed_batch = any(s.distiller is not None and s.distiller.fixed_batch for s in students)
+    for student in students:
+        check_training(student.network, len(data.images), settings.data.batch_size, fixed_batch)
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "ensemble"))
     kind = ensemble_dict[online]
@@ -149,9 +182,12 @@ def _student(
 ) -> Student:
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "network", plan.name))
-    network = build_network(plan.model, data.num_classes).to(device, memory_format=torch.channels_last)
+    size = data.images.shape[1]
+    network = build_network(plan.model, data.num_classes, size, plan.taps, plan.small_stem)
+    said = [] if plan.init is None else [initialise(network, plan.model, plan.init)]
+    network = network.to(device, memory_format=torch.channels_last)
     if teacher is None or plan.method is None:
-        return Student(plan, network)
+        return Student(plan, network, said=said)
     kind: type[Distiller] = distiller_dict[plan.method]
     options = options_of(kind, settings.options)
     distiller = None
@@ -159,9 +195,9 @@ def _student(
         network = kind.network(network, teacher.network, data.num_classes)
         network = network.to(device, memory_format=torch.channels_last)
         example = _example(network, teacher, data, settings, plan, device)
-        distiller = kind(example, **options).to(device)
+        distiller = make_distiller(kind, plan.method, example, teacher, options).to(device)
     kd = kind.kd_loss(plan.model, teacher.name, **{"kd_T": settings.options.get("kd_T")} | options)
-    return Student(plan, network, distiller, kd, kind.has_free_scale(**options))
+    return Student(plan, network, distiller, kd, kind.has_free_scale(**options), said)
 
 
 @torch.no_grad()
@@ -182,8 +218,8 @@ def _example(
     student = outputs(network, batch)
     network.train()
     return Example(
-        student=student,
-        teacher=teacher(batch),
+        student=with_reasons(student, network, plan.method, "--taps_s"),
+        teacher=with_reasons(teacher(batch), teacher.network, plan.method, "--taps_t"),
         labels=labels,
         batch_size=settings.data.batch_size,
         num_classes=data.num_classes,

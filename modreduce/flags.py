@@ -3,17 +3,20 @@ once.
 """
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from dataset import dataset_dict
 from distiller_zoo import distiller_dict
-from helper.arguments import Parser, non_negative_float, path
+from helper.arguments import Parser, module_list, non_negative_float, path, path_or_none
 from helper.errors import UserError
 from helper.registry import Registry
 from helper.signature import class_constant
-from models import model_dict
+from models import OTHER_NAMES, check_model, is_foreign, known_networks, model_dict
 from modreduce import ensemble_dict
 
+MODULES = "MODULE,..."
+TAPS = "the modules that give {} maps, in order (of networks of other code; default: chosen)"
 RECORDS = {
     "data": "dataset.data:DataSettings",
     "training": "engine.optimizer:Recipe",
@@ -29,12 +32,38 @@ def add_run_flags(parser: Parser) -> None:
     parser.add_names_of_others()
 
 
+def add_network_flags(parser: Parser, many_students: bool = False) -> None:
+    """What can be asked of students' networks of other code."""
+    group = parser.add_argument_group(f"networks of other code ({OTHER_NAMES})")
+    several = {"nargs": "+"} if many_students else {}
+    more = ", one list or one per student (none: chosen)" if many_students else ""
+    text = TAPS.format("the student's") + more
+    group.add_argument("--taps_s", type=module_list, metavar=MODULES, help=text, **several)
+    add_init(group, "--init_s", many_students)
+    add_small_stem(group)
+
+
+def add_init(group: argparse._ActionsContainer, flag: str, many_students: bool = False) -> None:
+    """--init or --init_s."""
+    several = {"nargs": "+"} if many_students else {}
+    more = "; one, or one per student (none: drawn)" if many_students else ""
+    text = f"begin with this local file's weights; the classifier's only for as many classes{more}"
+    group.add_argument(flag, type=path_or_none, metavar="FILE", help=text, **several)
+
+
+def add_small_stem(group: argparse._ActionsContainer) -> None:
+    """--small_stem."""
+    text = "for small images: first strided convolution to stride 1, first max pooling away"
+    group.add_argument("--small_stem", action="store_true", help=f"of networks of other code, {text}")
+
+
 def add_teacher_flags(parser: Parser, many_students: bool = False) -> None:
     """The teacher and the weights of the losses; with many students beta may be one number per student."""
     group = parser.add_argument_group("distillation")
     alone = "; none: one student per --model_s, and no teacher" if many_students else ""
     group.add_argument("--path_t", type=path, required=True, help=f"the teacher's checkpoint{alone}")
     group.add_argument("--model_t", help="its network, where the checkpoint does not say")
+    group.add_argument("--taps_t", type=module_list, metavar=MODULES, help=TAPS.format("its"))
     for short, name, what in (
         ("-r", "--gamma", "cross-entropy"),
         ("-a", "--alpha", "KD"),
@@ -87,7 +116,17 @@ def label_of(owner: str | type) -> str:
     return owner.label or owner.__name__
 
 
-def check_trainable(flag: str, name: str) -> None:
-    """Raise UserError, which lists the networks, unless the name is that of a network of one piece."""
-    if name not in model_dict:
-        raise UserError(f"{flag} {name} is unknown; the networks are {', '.join(model_dict)}")
+def check_trainable(flag: str, names: Sequence[str], small_stem: bool = False) -> None:
+    """Raise UserError, which lists the networks, unless the names are those of networks of one piece.
+
+    small_stem: --small_stem, which one of them at least has to be able to follow.
+    """
+    for name in names:
+        if name not in model_dict and not is_foreign(name):
+            raise UserError(f"{flag} {name} is unknown; the networks are {known_networks()}")
+        check_model(flag, name)
+    if small_stem and not any(map(is_foreign, names)):
+        raise UserError(
+            f"--small_stem is for networks of other code, and {', '.join(names)} of models/ have small stems "
+            "already: leave it out"
+        )

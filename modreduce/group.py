@@ -12,6 +12,7 @@ from engine.task import PRETRAINING, TRAINING, Logged, Task
 from helper.batch import Batch
 from helper.device import autocast
 from helper.randomness import derive_seed
+from models.tapped import said_of, tap_names
 from modreduce.online import OnlineMethod
 from modreduce.student import Student, method_sum
 from modreduce.teacher import Teacher
@@ -176,6 +177,23 @@ class Group(Task):
             "free_scale": self.online.free_scale,
             "state": self.online.state_dict(),
         }
+
+    def taps(self) -> dict[str, list[str]]:
+        """The modules that give the maps of the networks of other code, by student, and of the teacher."""
+        found = {name: tap_names(network) for name, network in self._networks().items()}
+        return {name: list(taps) for name, taps in found.items() if taps is not None}
+
+    def remarks(self) -> list[str]:
+        """What to say of networks of other code and of first weights."""
+        found = {name: said_of(network) for name, network in self._networks().items()}
+        of_networks = [f"note: {name} is {said}" for name, said in found.items() if said]
+        of_students = [f"note: {student.name} {said}" for student in self.students for said in student.said]
+        return of_networks + of_students
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """The networks of the students by name, and the teacher's."""
+        own = {student.name: student.network for student in self.students}
+        return own if self.teacher is None else own | {"the teacher": self.teacher.network}
 
     def generators(self) -> list[torch.Generator]:
         """The random streams that the methods draw from."""

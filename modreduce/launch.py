@@ -57,7 +57,7 @@ def launch(
     data = load_data(settings.data, settings.recipe.seed)
     teacher, notes = None, []
     if file is not None:
-        teacher, notes = load_teacher(file, data.dataset)
+        teacher, notes = load_teacher(file, data.dataset, values.get("taps_t"))
     results = train(
         run,
         settings,

@@ -1,7 +1,8 @@
 """A student: a network, what it learns from the teacher, and how much each kind of knowledge counts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,8 @@ class StudentPlan:
 
     multiplier: factor of the whole offline loss; with `normalise` the loss is divided by gamma + alpha + beta
     first (ModReduce), without it is the plain sum (RepDistiller, SemCKD). network_name: of what is trained,
-    where the method trains another network than the plain one.
+    where the method trains another network than the plain one; taps, small_stem: what was asked of a network
+    of other code; init: the file of its first weights.
     """
 
     name: str
@@ -34,6 +36,9 @@ class StudentPlan:
     normalise: bool = True
     network_name: str | None = None
     label: str = ""
+    taps: tuple[str, ...] | None = None
+    small_stem: bool = False
+    init: Path | None = None
 
     @property
     def arch(self) -> str:
@@ -44,7 +49,8 @@ class StudentPlan:
 class Student(nn.Module):
     """A network that learns from labels, from a teacher's logits, and by one method of `distiller_zoo`.
 
-    kd: the loss of the teacher's logits; free_scale: whether nothing holds the scale of the student's logits.
+    kd: the loss of the teacher's logits; free_scale: whether nothing holds the scale of the student's logits;
+    said: what there is to say of how its network was made.
     """
 
     def __init__(
@@ -54,9 +60,11 @@ class Student(nn.Module):
         distiller: Distiller | None = None,
         kd: nn.Module | None = None,
         free_scale: bool = False,
+        said: Sequence[str] = (),
     ):
         super().__init__()
         self.plan, self.name = plan, plan.name
+        self.said = list(said)
         self.network = network
         self.distiller = distiller
         self.kd = kd if kd is not None else DistillKL(TEMPERATURE)

@@ -1,5 +1,6 @@
 """The frozen network that teaches."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -80,13 +81,16 @@ def teacher_file(path: Path, model: str | None) -> NetworkFile:
     return read_network(path, model)
 
 
-def load_teacher(file: NetworkFile, dataset: DataSet) -> tuple[Teacher, list[str]]:
+def load_teacher(
+    file: NetworkFile, dataset: DataSet, taps: Sequence[str] | None = None
+) -> tuple[Teacher, list[str]]:
     """The frozen network of a file for this data set, and what to say of it before it teaches.
 
-    Raises UserError if it is for another number of classes.
+    taps: --taps_t. Raises UserError if it is for another number of classes, or cannot take such images.
     """
     file.check_classes(dataset.num_classes)
     normalise = own_normalisation((dataset.mean, dataset.std), file.record.normalisation)
     differences = file.record.differences(record_of_data(dataset))
     said = [file.took, f"the teacher {file.path}: {differences}" if differences else None]
-    return Teacher(file.network, file.arch, normalise), [text for text in said if text]
+    network = file.network_for(int(dataset.test_images.shape[1]), taps)
+    return Teacher(network, file.arch, normalise), [text for text in said if text]

@@ -31,8 +31,45 @@ def teacher(name: str = "resnet8", classes: int = CLASSES, **changed: object) ->
     return {key: value for key, value in content.items() if value is not None}
 
 
+USER_FILE = """
+from torch import nn
+
+def small(num_classes):
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 8, 8), nn.Conv2d(8, 16, 2),
+        nn.BatchNorm2d(16), nn.Flatten(), nn.Linear(16, num_classes),
+    )
+
+def flat(num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))
+
+def nothing(num_classes):
+    return None
+
+def raising(num_classes):
+    raise ValueError("no luck")
+
+class Heads(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.network = flat(num_classes)
+
+    def forward(self, x):
+        z = self.network(x)
+        return (z, z) if self.training else z
+
+class Boxes(Heads):
+    def forward(self, x):
+        return {"boxes": x}
+"""
+
+
 def make_checkpoints() -> None:
     """teacher.pth is right, all others are not."""
+    Path("net.py").write_text(USER_FILE)
+    Path("broken.py").write_text("1 / 0\n")
+    write_checkpoint(teacher(arch="net.py:small"), "code.pth")
+    write_checkpoint(teacher(arch="torchvision:resnet18"), "other_code.pth")
     write_checkpoint(teacher(), "teacher.pth")
     whole = Path("teacher.pth").read_bytes()
     Path("cut.pth").write_bytes(whole[: len(whole) // 2])

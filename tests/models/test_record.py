@@ -31,6 +31,8 @@ WHOLE = NetworkRecord(
     changed={"train_size": 500, "model": "resnet8"},
     version="0.1.0",
     precision="fp32",
+    taps=("layer1@nchw", "layer2@nchw"),
+    small_stem=True,
 )
 
 

@@ -1,0 +1,123 @@
+"""Whether a method can serve networks of other code, found out before anything is written.
+
+Networks of models/ have all that a method can ask for, and methods say themselves what they refuse. Those of
+other code may lack maps, or have maps of sizes that no method was written for.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import torch
+from torch import nn
+
+from distiller_zoo.base import Distiller, Example
+from helper.batch import Batch, Output
+from helper.device import full_precision
+from helper.errors import UserError, is_out_of_memory, one_line
+from models.tapped import Tapped
+from modreduce.teacher import Teacher, outputs
+
+
+class Lacking(list):
+    """Stands in an Output for maps that there are none of: whoever reads them is told."""
+
+    def __init__(self, reason: str):
+        super().__init__()
+        self.reason = reason
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise UserError(self.reason)
+
+    def __iter__(self) -> Iterator:
+        self._refuse()
+
+    __getitem__ = __len__ = __bool__ = __reversed__ = _refuse
+
+
+def with_reasons(output: Output, network: nn.Module, method: str, flag: str) -> Output:
+    """The Output of a network, where what it lacks says so; flag: with which its maps could be named."""
+    if not isinstance(network, Tapped):
+        return output
+    name = network.name
+    no_maps = (
+        f"{method} reads maps, and no module was found that gives those of {name}: name some with {flag}"
+    )
+    return output._replace(
+        maps=output.maps or Lacking(no_maps),
+        views={k: with_reasons(view, network, method, flag) for k, view in output.views.items()},
+    )
+
+
+def make_distiller(
+    kind: type[Distiller], method: str, example: Example, teacher: Teacher, options: dict[str, Any]
+) -> Distiller:
+    """The method for an example; for networks of other code it is tried on a batch first.
+
+    Raises UserError, with the reason, if it cannot serve them.
+    """
+    networks = (example.student_network, example.teacher_network)
+    if not any(isinstance(network, Tapped) for network in networks):
+        return kind(example, **options)
+    pair = f"{example.student_model} with the teacher {example.teacher_model}"
+    try:
+        distiller = kind(example, **options)
+        try_on_a_batch(copy.deepcopy(distiller), method, example, teacher)
+    except UserError:
+        raise
+    except Exception as error:  # of a loss that was not written for such maps
+        if is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{method} cannot serve {pair}: {type(error).__name__}: {one_line(error)[:200]}; name other maps "
+            "with --taps_s or --taps_t, or choose another method"
+        ) from error
+    return distiller
+
+
+@torch.no_grad()
+def try_on_a_batch(distiller: Distiller, method: str, example: Example, teacher: Teacher) -> None:
+    """The loss of a batch of noise, by a method that is thrown away; raises what goes wrong."""
+    student = copy.deepcopy(example.student_network).train()
+    size, device = student.image_size if isinstance(student, Tapped) else None, example.labels.device
+    size = size or example.teacher_network.image_size
+    count = min(example.batch_size, len(example.labels))
+    noise = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    views = dict.fromkeys(distiller.views, noise)
+    batch = Batch(noise, example.labels[:count], torch.arange(count, device=device), views)
+    seen_s = with_reasons(outputs(student, batch), student, method, "--taps_s")
+    seen_t = with_reasons(teacher(batch), teacher.network, method, "--taps_t")
+    with full_precision(device.type):
+        distiller = distiller.to(device).train()
+        if distiller.pretraining:
+            distiller.pretrain(seen_s, seen_t, batch)
+        distiller(seen_s, seen_t, batch)
+
+
+@torch.no_grad()
+def check_training(network: nn.Module, images: int, batch_size: int, fixed_batch: bool) -> None:
+    """Raise UserError unless a network of other code gives logits in training mode too, whatever the size of
+    the run's batches.
+    """
+    if not isinstance(network, Tapped):
+        return
+    last = 0 if fixed_batch else images % batch_size
+    place = next(network.parameters())
+    tried = copy.deepcopy(network).train()
+    for count in {min(batch_size, 2), min(last, 2)} - {0}:
+        noise = torch.randn(count, 3, network.image_size, network.image_size).to(place.device, place.dtype)
+        try:
+            logits = tried.network(noise)
+        except Exception as error:  # of anybody's code
+            if is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"{network.name} cannot be trained on a batch of {count} ({images} images in batches of "
+                f"{batch_size}): {type(error).__name__}: {one_line(error)[:200]}; "
+                "choose another --batch_size or network"
+            ) from error
+        if not isinstance(logits, torch.Tensor):
+            raise UserError(
+                f"{network.name} gives a {type(logits).__name__} in training, as networks with further heads "
+                "do, and no logits (images, classes): turn these off in a FILE.py:FUNCTION"
+            )
