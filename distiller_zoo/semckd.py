@@ -1,11 +1,14 @@
 """Feature knowledge of all layers: attention decides which teacher layer a student layer learns from."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
 from distiller_zoo.maps import pooled
+from helper.arguments import positive_int
 from helper.batch import Batch, Output
 from helper.device import autocast_like, full_precision
 from helper.errors import UserError
@@ -63,10 +66,13 @@ class Projection(nn.Module):
 
 
 class Translator(nn.Sequential):
-    """From a student's map to a teacher's channels: 1x1 to 2C, BN, ReLU, 3x3, BN, ReLU, 1x1 to C."""
+    """From a student's map to a teacher's channels: 1x1 to 2C, BN, ReLU, 3x3, BN, ReLU, 1x1 to C.
 
-    def __init__(self, channels_in: int, channels_out: int):
-        wide = 2 * channels_out
+    width: at most so many channels inside, instead of 2C.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, width: int | None = None):
+        wide = min(2 * channels_out, width or 2 * channels_out)
         super().__init__(
             nn.Conv2d(channels_in, wide, 1, bias=False),
             nn.BatchNorm2d(wide),
@@ -98,8 +104,19 @@ class SemCKD(Distiller):
     weights = LossWeights(1.0, 1.0, 400.0)
     multiplier = 100.0
     fixed_batch = True
+    size_flag = "--semckd_width"
 
-    def __init__(self, example: Example):
+    def __init__(
+        self,
+        example: Example,
+        *,
+        semckd_width: Annotated[
+            int | None,
+            positive_int,
+            "SemCKD: at most so many inner channels per translator (default: twice the teacher's)",
+            {"metavar": "N"},
+        ] = None,
+    ):
         super().__init__(example)
         if example.batch_size < SMALLEST_BATCH:
             raise UserError(
@@ -111,7 +128,7 @@ class SemCKD(Distiller):
         self.queries = nn.ModuleList(Projection(self.batch_size) for _ in student)
         self.keys = nn.ModuleList(Projection(self.batch_size) for _ in teacher)
         self.translators = nn.ModuleList(
-            nn.ModuleList(Translator(s.shape[1], t.shape[1]) for t in teacher) for s in student
+            nn.ModuleList(Translator(s.shape[1], t.shape[1], semckd_width) for t in teacher) for s in student
         )
         self.loss = SemCKDLoss()
 

@@ -184,11 +184,27 @@ class Group(Task):
         return {name: list(taps) for name, taps in found.items() if taps is not None}
 
     def remarks(self) -> list[str]:
-        """What to say of networks of other code and of first weights."""
+        """What to say of networks of other code, of first weights, and of methods larger than the teacher."""
         found = {name: said_of(network) for name, network in self._networks().items()}
         of_networks = [f"note: {name} is {said}" for name, said in found.items() if said]
         of_students = [f"note: {student.name} {said}" for student in self.students for said in student.said]
-        return of_networks + of_students
+        return of_networks + of_students + self._larger_than_the_teacher()
+
+    def _larger_than_the_teacher(self) -> list[str]:
+        """A warning of each method that trains more weights of its own than the teacher has."""
+        found = []
+        for student in self.students:
+            if student.distiller is None or self.teacher is None:
+                continue
+            added = sum(p.numel() for p in student.distiller.parameters() if p.requires_grad)
+            has = sum(p.numel() for p in self.teacher.network.parameters())
+            if added > has:
+                flag = student.distiller.size_flag
+                found.append(
+                    f"warning: {student.plan.method} trains {added:,} parameters beside {student.name}, more "
+                    f"than the {has:,} of the teacher" + (f" ({flag} makes them fewer)" if flag else "")
+                )
+        return found
 
     def _networks(self) -> dict[str, nn.Module]:
         """The networks of the students by name, and the teacher's."""

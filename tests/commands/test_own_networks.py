@@ -134,3 +134,13 @@ def test_first_weights_are_taken_but_for_the_classifier(runner, root):
     command = f"train_modreduce --model_s {STUDENT} {MINE} --init_s first.pth none --distill at kd {SMALL}"
     said = whole(runner(command, *flags))
     assert f"note: at {line}" in said and "note: kd begins" not in said
+
+
+def test_a_method_larger_than_the_teacher_is_warned_of(runner, root):
+    command = f"train_student --model_s {MINE} --distill semckd {SMALL}"
+    said = whole(runner(command, "--save_folder", str(root)))
+    (warning,) = [line for line in said.splitlines() if "parameters beside" in line]
+    assert warning.startswith("warning: semckd trains ") and "(--semckd_width makes them fewer)" in warning
+    assert warning in (run_folder(root) / "log.txt").read_text()
+    said = whole(runner(command, "--semckd_width", "4", "--trial", "narrow", "--save_folder", str(root)))
+    assert "parameters beside" not in said

@@ -1,9 +1,10 @@
 """SemCKD: the published values, and any number of layers."""
 
 import torch
+from torch import nn
 
 from distiller_zoo import SemCKDLoss
-from distiller_zoo.semckd import SemCKD
+from distiller_zoo.semckd import SemCKD, Translator
 from tests.distiller_zoo.materials import (
     TEACHER,
     example,
@@ -57,3 +58,12 @@ def test_semckd_pairs_any_number_of_layers():
     attention = method.attention(output(student, "s").maps, output(TEACHER, "t").maps)
     assert attention.shape == (8, 4, 3)
     assert torch.allclose(attention.sum(dim=2), torch.ones(8, 4))
+
+
+def test_a_cap_narrows_the_translators_and_is_off_by_default():
+    wide = [layer.out_channels for layer in Translator(8, 32) if isinstance(layer, nn.Conv2d)]
+    assert wide == [64, 64, 32]
+    capped = [layer.out_channels for layer in Translator(8, 32, 16) if isinstance(layer, nn.Conv2d)]
+    assert capped == [16, 16, 32]
+    shapes = [[p.shape for p in one.parameters()] for one in (Translator(8, 32, 999), Translator(8, 32))]
+    assert shapes[0] == shapes[1]
