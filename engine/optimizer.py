@@ -1,5 +1,6 @@
 """The published recipe as settings, and the optimizer that follows it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -36,6 +37,19 @@ class Recipe:
         {"metavar": "E,E,..."},
     ] = None
     lr_decay_rate: Annotated[float, positive_float, "factor of a decay"] = 0.1
+    schedule: Annotated[
+        str,
+        ("step", "cosine"),
+        "step: decayed as the two above say; cosine: in epoch e (from 0) of E the rate times "
+        "(1 + cos(pi (e - N) / (E - N))) / 2, where N is --warmup_epochs",
+    ] = "step"
+    warmup_epochs: Annotated[
+        int,
+        non_negative_int,
+        "the first N epochs (e from 0) run at (e + 1) / N of the rate that they would have; not those of a "
+        "method's first stage, and not the ensemble's",
+        {"metavar": "N"},
+    ] = 0
     weight_decay: Annotated[float, non_negative_float, "on all that is trained"] = 5e-4
     momentum: Annotated[float, fraction, "of SGD"] = 0.9
     optimizer: Annotated[str, ("sgd", "dot"), "sgd; dot: SGD with a momentum of its own for distillation"] = (
@@ -65,6 +79,16 @@ class Recipe:
                 f"--momentum {self.momentum} with --dot_delta {self.dot_delta}: allowed are a momentum - "
                 "delta from 0 and a momentum + delta below 1 (published: 0.9 and 0.075)"
             )
+        if self.schedule == "cosine" and self.lr_decay_epochs is not None:
+            raise UserError(
+                "--lr_decay_epochs says nothing with --schedule cosine: leave one of both out (the cosine "
+                "goes to 0 over --epochs)"
+            )
+        if self.warmup_epochs >= self.epochs:
+            raise UserError(
+                f"--warmup_epochs {self.warmup_epochs} takes up all {self.epochs} epochs of --epochs: allowed "
+                f"are 0 to {self.epochs - 1}"
+            )
 
     def rate_of(self, model: str) -> float:
         """--learning_rate, or the recipe's for that network."""
@@ -75,9 +99,15 @@ class Recipe:
         """--lr_decay_epochs, or 150, 180 and 210 of 240 in proportion to --epochs."""
         return published_decay(self.epochs) if self.lr_decay_epochs is None else self.lr_decay_epochs
 
-    def decayed(self, rate: float, epoch: int) -> float:
-        """A rate in epoch `epoch` (from 0)."""
-        return decayed_rate(rate, epoch, self.decay_epochs, self.lr_decay_rate)
+    def scheduled(self, rate: float, epoch: int) -> float:
+        """A rate in epoch `epoch` (from 0): `decayed_rate` or `cosine_rate`, and in the warm-up's epochs
+        (epoch + 1) / warmup_epochs of that.
+        """
+        if self.schedule == "cosine":
+            rate = cosine_rate(rate, epoch, self.epochs, self.warmup_epochs)
+        else:
+            rate = decayed_rate(rate, epoch, self.decay_epochs, self.lr_decay_rate)
+        return rate * ((epoch + 1) / self.warmup_epochs) if epoch < self.warmup_epochs else rate
 
 
 def decayed_rate(rate: float, epoch: int, decay_epochs: Sequence[int], factor: float) -> float:
@@ -86,6 +116,17 @@ def decayed_rate(rate: float, epoch: int, decay_epochs: Sequence[int], factor: f
     With decay after 150, the first 150 epochs (0 to 149) run at the full rate.
     """
     return rate * factor ** sum(epoch >= decay for decay in decay_epochs)
+
+
+def cosine_rate(rate: float, epoch: int, epochs: int, first: int = 0) -> float:
+    """The learning rate in epoch `epoch` (from 0) of `epochs`, along half a cosine that begins in epoch
+    `first` at the full rate, which those before it have too.
+
+    It would be 0 in the epoch after the last one: no epoch is spent at rate 0. Loshchilov, Hutter: "SGDR",
+    ICLR 2017, equation 5, without restarts and per epoch. https://arxiv.org/abs/1608.03983
+    """
+    passed = max(epoch - first, 0) / (epochs - first)
+    return rate * ((1.0 + math.cos(math.pi * passed)) / 2.0)
 
 
 def make_optimizer(task: Task, recipe: Recipe, capturable: bool = False) -> torch.optim.Optimizer:
@@ -110,7 +151,7 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: 
     for group in optimizer.param_groups:
         rate = group["initial_lr"]
         if group["decays"]:
-            rate = recipe.decayed(rate, epoch)
+            rate = recipe.scheduled(rate, epoch)
         rates[group["name"]] = rate
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
