@@ -1,7 +1,7 @@
 """The published recipe as settings, and the optimizer that follows it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -28,7 +28,9 @@ class Recipe:
 
     epochs: Annotated[int, positive_int, "of training"] = 240
     learning_rate: Annotated[
-        float | None, positive_float, "default 0.05, and 0.01 for MobileNetV2, ShuffleV1, ShuffleV2"
+        float | None,
+        positive_float,
+        "default 0.05, and 0.01 for MobileNetV2, ShuffleV1, ShuffleV2; for adamw 0.001",
     ] = None
     lr_decay_epochs: Annotated[
         list[int] | None,
@@ -50,11 +52,15 @@ class Recipe:
         "method's first stage, and not the ensemble's",
         {"metavar": "N"},
     ] = 0
-    weight_decay: Annotated[float, non_negative_float, "on all that is trained"] = 5e-4
+    weight_decay: Annotated[
+        float, non_negative_float, "on all that is trained; adamw: not on norms and biases, and often 0.05"
+    ] = 5e-4
     momentum: Annotated[float, fraction, "of SGD"] = 0.9
-    optimizer: Annotated[str, ("sgd", "dot"), "sgd; dot: SGD with a momentum of its own for distillation"] = (
-        "sgd"
-    )
+    optimizer: Annotated[
+        str,
+        ("sgd", "dot", "adamw"),
+        "sgd; dot: SGD with a momentum of its own for distillation; adamw: as transformers need it",
+    ] = "sgd"
     dot_delta: Annotated[
         float, fraction, "dot: what distillation's momentum has more, and the task's has less"
     ] = 0.075
@@ -86,13 +92,15 @@ class Recipe:
             )
         if self.warmup_epochs >= self.epochs:
             raise UserError(
-                f"--warmup_epochs {self.warmup_epochs} takes up all {self.epochs} epochs of --epochs: allowed "
-                f"are 0 to {self.epochs - 1}"
+                f"--warmup_epochs {self.warmup_epochs} takes up all {self.epochs} epochs of --epochs: "
+                f"allowed are 0 to {self.epochs - 1}"
             )
 
     def rate_of(self, model: str) -> float:
         """--learning_rate, or the recipe's for that network."""
-        return published_rate(model) if self.learning_rate is None else self.learning_rate
+        if self.learning_rate is None:
+            return published_rate(model, self.optimizer)
+        return self.learning_rate
 
     @property
     def decay_epochs(self) -> list[int]:
@@ -130,19 +138,36 @@ def cosine_rate(rate: float, epoch: int, epochs: int, first: int = 0) -> float:
 
 
 def make_optimizer(task: Task, recipe: Recipe, capturable: bool = False) -> torch.optim.Optimizer:
-    """SGD with momentum and weight decay, or DOT, on all that the task's stage trains, one group per student.
+    """SGD with momentum and weight decay, DOT, or AdamW, on all that the task's stage trains.
 
-    capturable: keep the learning rates on the device, so that a CUDA graph can be replayed with new ones.
+    One group per student; of AdamW two of the same name, as the weights of norms and biases do not decay.
+    capturable: keep the learning rates, and the number of AdamW's steps, on the device, so that a CUDA graph
+    can be replayed with new ones.
     """
     groups = task.parameter_groups()
+    if recipe.optimizer == "adamw":
+        groups = [part for group in groups for part in norms_and_biases_apart(group)]
     for group in groups:
         group["initial_lr"] = group["lr"]
         if capturable:
             group["lr"] = torch.tensor(group["lr"], device=task.device)
-    common = {"lr": 0.0, "momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    common = {"lr": 0.0, "weight_decay": recipe.weight_decay}
+    fused = task.device.type in ("cpu", "cuda")
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=fused, capturable=capturable, **common)
     if recipe.optimizer == "dot":
-        return DOT(groups, delta=recipe.dot_delta, **common)
-    return torch.optim.SGD(groups, fused=task.device.type in ("cpu", "cuda"), **common)
+        return DOT(groups, momentum=recipe.momentum, delta=recipe.dot_delta, **common)
+    return torch.optim.SGD(groups, momentum=recipe.momentum, fused=fused, **common)
+
+
+def norms_and_biases_apart(group: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A group of parameters as two of its name: those of two and more dimensions, and the others, which have
+    a weight decay of 0; one that would be empty is left out.
+    """
+    matrices = [parameter for parameter in group["params"] if parameter.dim() > 1]
+    others = [parameter for parameter in group["params"] if parameter.dim() <= 1]
+    parts = [{**group, "params": matrices}, {**group, "params": others, "weight_decay": 0.0}]
+    return [part for part in parts if part["params"]]
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int) -> dict[str, float]:
@@ -161,7 +186,7 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: 
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load momentum; rates and names stay the optimizer's own, whatever kind of number they are."""
+    """Load what it remembers; rates and names stay the optimizer's own, whatever kind of number they are."""
     groups = [
         {**own, "params": saved["params"]}
         for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True)
