@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
+from distiller_zoo.maps import precise
 from helper.arguments import positive_int
 from helper.batch import Batch, Output
 from helper.device import autocast_like
@@ -26,7 +27,7 @@ class HintLoss(nn.Module):
 
     def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
         """Loss of the student's map (B, C, H, W) against the teacher's (B, C, H, W)."""
-        return F.mse_loss(f_s.float(), f_t.float())
+        return F.mse_loss(precise(f_s), precise(f_t))
 
 
 class Regressor(nn.Module):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, Example, LossWeights
+from distiller_zoo.maps import precise
 from helper.arguments import non_negative_float
 from helper.batch import Batch, Output
 from helper.device import full_precision
@@ -34,7 +35,7 @@ class RKDLoss(nn.Module):
     def forward(self, f_s: Tensor, f_t: Tensor) -> Tensor:
         """Loss of the student's embeddings (B, D_s) against the teacher's (B, D_t), B at least 2."""
         with full_precision(f_s.device.type):
-            student, teacher = f_s.float().flatten(1), f_t.float().flatten(1).detach()
+            student, teacher = precise(f_s).flatten(1), precise(f_t).flatten(1).detach()
             distance = F.smooth_l1_loss(relative_distances(student), relative_distances(teacher))
             angle = F.smooth_l1_loss(angle_cosines(student), angle_cosines(teacher))
             return self.w_d * distance + self.w_a * angle
