@@ -16,6 +16,7 @@ from helper.arguments import Parser, non_negative_float
 from helper.errors import UserError, run_script
 from modreduce import ensemble_dict
 from modreduce.flags import (
+    NO_TEACHER,
     add_ensemble_flags,
     add_method_flags,
     add_network_flags,
@@ -23,8 +24,6 @@ from modreduce.flags import (
     add_teacher_flags,
     check_trainable,
 )
-
-NO_TEACHER = "none"
 
 
 def parser() -> Parser:

@@ -142,7 +142,7 @@ def refuse_other_schedule(
     if recipe.epochs < done:
         raise UserError(f"{run.path} has {done} epochs already, --epochs asks for {recipe.epochs}: {instead}")
     for epoch in range(done):
-        rates = {one.decayed(1.0, epoch) for one in (old, recipe)}
+        rates = {one.scheduled(1.0, epoch) for one in (old, recipe)}
         schedules = [task.schedule(epoch, one.epochs) for one in (old, recipe)]
         if len(rates) > 1 or schedules[0] != schedules[1]:
             what = (
@@ -151,7 +151,7 @@ def refuse_other_schedule(
             raise UserError(
                 f"{run.path} was trained for {old.epochs} epochs and cannot go on to {recipe.epochs}: with "
                 f"that length {what} is another in epoch {epoch + 1} already (a schedule that depends on "
-                f"--epochs can be fixed, as with --lr_decay_epochs, from the start); {instead}"
+                f"--epochs can be fixed, as the steps with --lr_decay_epochs, from the start); {instead}"
             )
 
 

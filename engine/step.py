@@ -46,12 +46,15 @@ class Step:
             torch.autograd.backward(*zip(*own, strict=True))
 
     def _clip(self) -> None:
-        """Clip the gradient of each group of parameters."""
+        """Clip the gradient of each student, and of the ensemble, over all its groups of parameters."""
         if self.dot is not None:
             self.dot.clip(self.clip_grad)
             return
+        found: dict[str, list[Tensor]] = {}
         for group in self.optimizer.param_groups:
-            torch.nn.utils.clip_grad_norm_(group["params"], self.clip_grad)
+            found.setdefault(group["name"], []).extend(group["params"])
+        for parameters in found.values():
+            torch.nn.utils.clip_grad_norm_(parameters, self.clip_grad)
 
 
 class GraphedStep:

@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from helper.config import is_setting, read_config, shown, value_for
 from helper.errors import UserError
 from helper.signature import Parameter, parameters_of
 
@@ -96,6 +98,12 @@ def module_list(text: str) -> list[str] | None:
     return parts
 
 
+CONFIG = {
+    "type": path,
+    "default": argparse.SUPPRESS,
+    "metavar": "FILE.json",
+    "help": 'flags as a JSON object, {"epochs": 60}, or the args.json of a run, to repeat it; typed ones win',
+}
 HIDDEN = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
 
 
@@ -118,7 +126,8 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, with the script's docstring as its help.
 
     `add_flags` makes the flags of records, methods and ensembles from the parameters of their constructors,
-    and `owners` remembers for each flag of a method or an ensemble whose it is.
+    and `owners` remembers for each flag of a method or an ensemble whose it is. With `add_config` flags may
+    stand in a file; null_words: what null means there for a flag, where it is not the flag's default.
     """
 
     def __init__(self, description: str | None):
@@ -126,6 +135,8 @@ class Parser(argparse.ArgumentParser):
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
         self.owners: dict[str, list[str]] = {}
+        self.null_words: dict[str, str] = {}
+        self._takes_config = False
         self._known: dict[str, Parameter] = {}
         self._groups: dict[str, argparse._ArgumentGroup] = {}
 
@@ -192,6 +203,44 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--gpu_id", type=non_negative_int, action=_GpuId, **HIDDEN)
         for name in NOT_NEEDED:
             self.add_argument(f"--{name}", action=_NotNeeded, **HIDDEN)
+
+    def add_config(self, title: str) -> None:
+        """Take --config FILE: flags from a JSON object, or from a run's args.json; those typed win."""
+        self._takes_config = True
+        self._group(title).add_argument("--config", **CONFIG)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
+        """As argparse does, with what --config names in the place of defaults.
+
+        Raises UserError, which names file and key, for a key that is no flag or a value that it refuses.
+        """
+        if not self._takes_config:
+            return super().parse_args(args, namespace)
+        finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        finder.error = self.error
+        finder.add_argument("--config", **CONFIG)
+        file, rest = finder.parse_known_args(args)
+        if hasattr(file, "config"):
+            namespace = argparse.Namespace(**self._from_file(file.config))
+        return super().parse_args(rest, namespace)
+
+    def _from_file(self, file: Path) -> dict[str, Any]:
+        """The values of the flags that a file names, which need not be typed any more."""
+        known = {action.dest: action for action in self._actions}
+        flags = {name: action for name, action in known.items() if is_setting(action)}
+        found = {}
+        for name, given in read_config(file).items():
+            if name not in (known if given is None else flags):  # a run's file has null for --list too
+                near = [f", but {close!r} is" for close in get_close_matches(name, flags, 1)]
+                self.error(f"{file}: {shown(name)} is no flag of this command{''.join(near)}")
+            if given is None and (given := self.null_words.get(name)) is None:
+                continue
+            try:
+                found[name] = value_for(flags[name], given)
+            except argparse.ArgumentTypeError as error:
+                self.error(f"{file}: {name}: {error}")
+            flags[name].required = False
+        return found
 
     def defaults(self, names: Iterable[str]) -> dict[str, Any]:
         """The defaults of the flags of these names."""

@@ -17,6 +17,7 @@ from modreduce import ensemble_dict
 
 MODULES = "MODULE,..."
 TAPS = "the modules that give {} maps, in order (of networks of other code; default: chosen)"
+NO_TEACHER = "none"
 RECORDS = {
     "data": "dataset.data:DataSettings",
     "training": "engine.optimizer:Recipe",
@@ -29,6 +30,7 @@ def add_run_flags(parser: Parser) -> None:
     """Data, recipe, run folder and device: what every training script asks."""
     for title, record in RECORDS.items():
         parser.add_flags(record, title, choices={"dataset": dataset_dict})
+    parser.add_config("run")
     parser.add_names_of_others()
 
 
@@ -62,6 +64,8 @@ def add_teacher_flags(parser: Parser, many_students: bool = False) -> None:
     group = parser.add_argument_group("distillation")
     alone = "; none: one student per --model_s, and no teacher" if many_students else ""
     group.add_argument("--path_t", type=path, required=True, help=f"the teacher's checkpoint{alone}")
+    if many_students:
+        parser.null_words["path_t"] = NO_TEACHER
     group.add_argument("--model_t", help="its network, where the checkpoint does not say")
     group.add_argument("--taps_t", type=module_list, metavar=MODULES, help=TAPS.format("its"))
     for short, name, what in (

@@ -109,7 +109,8 @@ class Run:
         """Whether a changed setting says only what holds without it."""
         if name == "lr_decay_epochs":
             return list(value) == published_decay(self.results.epochs)
-        rates = {published_rate(student.model) for student in self.results.students}
+        optimizer = self.settings.get("optimizer", "sgd")
+        rates = {published_rate(student.model, optimizer) for student in self.results.students}
         return name == "learning_rate" and rates == {value}
 
 

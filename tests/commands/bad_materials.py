@@ -1,5 +1,6 @@
-"""Files that a user may bring by mistake: checkpoints, data sets and run folders with something wrong."""
+"""Files that a user may bring by mistake: checkpoints, data sets, run folders, flags with something wrong."""
 
+import json
 import os
 import pickle
 from collections.abc import Callable
@@ -170,6 +171,39 @@ def make_data_sets() -> None:
     Path("cifar_text").mkdir()
     Path("cifar_text/cifar100.npz").write_text("no archive\n")
     Path("nothing").mkdir()
+
+
+def make_configs() -> None:
+    """some.json is right where a command has the rest, all others are not."""
+    contents = {
+        "some": {"epochs": 2, "learning_rate": None},
+        "list": [1, 2],
+        "former": {"command": "train_teacher.py", "settings": {"epochs": 2, "seed": 1}},
+        "misspelt": {"lerning_rate": 0.1},
+        "switch": {"resume": "yes"},
+        "zero": {"epochs": 0},
+        "fraction": {"epochs": 2.0},
+        "nan": {"learning_rate": float("nan")},
+        "boolean": {"trial": True},
+        "several": {"trial": ["a", "b"]},
+        "object": {"epochs": {"value": 2}},
+        "choice": {"settings": {"data": {"batch_size": 4}, "recipe": {"optimizer": "adam"}, "options": {}}},
+        "decays": {"lr_decay_epochs": [2, 1]},
+        "both": {"schedule": "cosine", "lr_decay_epochs": [1]},
+        "null_byte": {"save_folder": "a\0b"},
+        "surrogate": {"save_folder": "a\ud800"},
+        "help": {"help": True},
+        "itself": {"config": "itself.json"},
+        "hidden": {"num_workers": 8},
+        "empty": {"distill": []},
+        "methods": {"distill": ["kd", "--epochs"]},
+        "nulls": {"distill": ["kd", None]},
+        "peers": {"path_t": None, "model_s": "resnet8"},
+    }
+    for name, content in contents.items():
+        Path(f"{name}.json").write_text(json.dumps(content))
+    Path("cut.json").write_text('{"epochs": 2')
+    Path("binary.json").write_bytes(b"\xff\xfe{}")
 
 
 def make_run_folders() -> None:

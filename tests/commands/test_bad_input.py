@@ -38,6 +38,7 @@ def folder(tmp_path_factory) -> Path:
         bad_materials.make_checkpoints()
         bad_materials.make_data_sets()
         bad_materials.make_run_folders()
+        bad_materials.make_configs()
     finally:
         os.chdir(before)
     return place

@@ -172,6 +172,13 @@ def test_the_published_recipe_in_words_is_no_other_setting(runs):
     assert set(runs.rows().query("student == 'ShuffleV1'").changed) == {(), (("learning_rate", "0.05"),)}
 
 
+def test_the_usual_rate_is_that_of_the_optimizer(runs):
+    for rate in (0.001, 0.05):
+        runs.alone(70, optimizer="adamw", schedule="cosine", learning_rate=rate)
+    rates = {dict(changed).get("learning_rate") for changed in runs.rows().changed}
+    assert rates == {None, "0.05"}
+
+
 def test_settings_that_all_runs_share_are_told_once(runs):
     runs.group(20, 20, 20, epochs=10, nce_k=1024, clip_grad=5.0)
     runs.group(20, 20, 20, epochs=10, nce_k=1024, clip_grad=5.0, online="pcl")
