@@ -94,7 +94,13 @@ class _List(argparse.Action):
 
 def add_method_flags(parser: Parser) -> None:
     """The flags of every offline method, each method's in a group of its own."""
-    parser.add_argument("--list", nargs=0, action=_List, help="print the methods as a table, and end")
+    parser.add_argument(
+        "--list",
+        nargs=0,
+        action=_List,
+        default=argparse.SUPPRESS,
+        help="print the methods as a table, and end",
+    )
     for names, owner in owners_of(distiller_dict).items():
         parser.add_flags(owner, f"{label_of(owner)} (--distill {' or '.join(names)})", names)
 
