@@ -35,8 +35,8 @@ class NORMLoss(nn.Module):
         if target.shape[2:] != expanded.shape[2:]:
             target = F.max_pool2d(target, target.shape[2] // expanded.shape[2])
         copies = expanded.shape[1] // target.shape[1]
-        difference = precise(expanded).unflatten(1, (copies, -1)) - target[:, None]
-        return copies * difference.square().mean()
+        expanded = precise(expanded).unflatten(1, (copies, -1))
+        return copies * F.mse_loss(expanded, target[:, None].expand_as(expanded))
 
 
 class NORMKDLoss(nn.Module):
