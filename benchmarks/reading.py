@@ -47,6 +47,10 @@ class WatchedMaps(list):
         self.found.add(self.name)
         return super().__iter__()
 
+    def __reversed__(self) -> Iterator[Tensor]:
+        self.found.add(self.name)
+        return super().__reversed__()
+
 
 class WatchedOutput(Output):
     """An Output that tells which of its fields are asked for."""
