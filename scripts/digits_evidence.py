@@ -16,6 +16,7 @@ from scripts.runner import Job
 STUDENT = "train_student.py"
 EPOCHS, TEACHER_EPOCHS = 5, 8
 STANDARDISED = ("kd", "dkd")
+LONGER, SLOW = 10, ("ft",)  # epochs for those that do not arrive in 5
 PEERS = (("dkd", "itrd", "dist"), ("kd", "reviewkd", "simkd"))
 
 
@@ -31,12 +32,12 @@ def teacher_job(save: Path) -> Job:
 def plan(teacher: Path, save: Path, seeds: Sequence[int]) -> list[Job]:
     """The runs of all seeds: a student alone, one of each method, two groups of modern peers."""
 
-    def job(name: str, seed: int, *words: str, needs: Path | None = teacher) -> Job:
+    def job(name: str, seed: int, *words: str, needs: Path | None = teacher, epochs: int = EPOCHS) -> Job:
         name = f"{name}_seed_{seed}"
-        common = ["--dataset", "digits", "--batch_size", "32", "--epochs", str(EPOCHS), "--clip_grad", "5"]
-        common += ["--lr_decay_epochs", str(EPOCHS - 1), "--seed", str(seed), "--trial", str(seed)]
+        common = ["--dataset", "digits", "--batch_size", "32", "--epochs", str(epochs), "--clip_grad", "5"]
+        common += ["--lr_decay_epochs", str(epochs - 1), "--seed", str(seed), "--trial", str(seed)]
         common += run_folder(save, name)
-        return Job(name, (*words, *common), EPOCHS, needs)
+        return Job(name, (*words, *common), epochs, needs)
 
     methods = [name for name in distiller_dict if name not in distiller_dict.aliases()]
     taught = ("--path_t", str(teacher), "--model_s", "resnet8", "--distill")
@@ -48,6 +49,7 @@ def plan(teacher: Path, save: Path, seeds: Sequence[int]) -> list[Job]:
             job(f"{method}_standardised", seed, STUDENT, *taught, method, "--logit_stand")
             for method in STANDARDISED
         ]
+        jobs += [job(f"{method}_longer", seed, STUDENT, *taught, method, epochs=LONGER) for method in SLOW]
         jobs += [
             job("_".join(["wavg", *peers]), seed, GROUP, *taught, *peers, "--online", "wavg")
             for peers in PEERS
