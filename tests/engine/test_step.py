@@ -111,7 +111,9 @@ def test_the_step_is_that_of_the_literal_implementation(data, batch):
                 assert (weights(ours) - old - change).norm() < 1e-3 * change.norm()
 
 
-@pytest.mark.parametrize("online", ["wavg", "one", "fc", "pcl"])
+@pytest.mark.parametrize(
+    "online", ["wavg", "pcl", *(pytest.param(name, marks=pytest.mark.slow) for name in ("one", "fc"))]
+)
 def test_compiled_steps_equal_eager_ones(online, data, batch):
     states, losses = [], []
     for compiled in (False, True):
