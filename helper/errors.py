@@ -4,7 +4,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -73,3 +74,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python or torch means that the memory of the machine or of the GPU is full."""
     said = str(error)
     return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
+
+
+@contextmanager
+def told_in_a_line(what: str, advice: str = "") -> Iterator[None]:
+    """Turn what other people's code raises in here into a UserError, "what: kind: text; advice".
+
+    UserErrors, and a memory that is full, pass as they are.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # of anybody's code
+        if is_out_of_memory(error):
+            raise
+        more = f"; {advice}" if advice else ""
+        raise UserError(f"{what}: {type(error).__name__}: {one_line(error)[:200]}{more}") from error

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from helper.errors import UserError, is_out_of_memory, one_line
+from helper.errors import UserError, told_in_a_line
 
 IMAGES = 2
 PREFIXES = (0, 1, 2, 4, 5)  # tokens that stand for no place: of classes, of distillation, registers
@@ -123,14 +123,8 @@ def watch(
 def dry_run(network: nn.Module, images: Tensor, name: str, num_classes: int | None = None) -> DryRun:
     """One forward pass of a few images; UserError if the network cannot take them, or gives no logits."""
     size = f"{images.shape[-1]} x {images.shape[-1]}"
-    try:
+    with told_in_a_line(f"{name} cannot take images of {size}"):
         calls, logits, linear = watch(network, images, network)
-    except Exception as error:  # of anybody's code
-        if is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"{name} cannot take images of {size}: {type(error).__name__}: {one_line(error)[:200]}"
-        ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise UserError(f"{name} gives no logits (images, classes) but {found}: it is no classifier")

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from helper.errors import UserError, is_out_of_memory, one_line
+from helper.errors import UserError, one_line, told_in_a_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,20 +115,12 @@ def build_foreign(name: str, num_classes: int, image_size: int = 32, small_stem:
     """
     check_foreign("network", name)
     prefix, _, own = name.partition(":")
-    try:
+    size = f"{image_size} x {image_size}"
+    with told_in_a_line(f"{name} cannot be built for {num_classes} classes and images of {size}"):
         if is_code(name):
             network = user_function(name)(num_classes=num_classes)
         else:
             network = source_dict[prefix].build(own, num_classes, image_size)
-    except UserError:
-        raise
-    except Exception as error:  # of anybody's code
-        if is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"{name} cannot be built for {num_classes} classes and images of {image_size} x {image_size}: "
-            f"{type(error).__name__}: {one_line(error)[:200]}"
-        ) from error
     from torch import nn
 
     if not isinstance(network, nn.Module):

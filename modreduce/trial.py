@@ -14,7 +14,7 @@ from torch import nn
 from distiller_zoo.base import Distiller, Example
 from helper.batch import Batch, Output
 from helper.device import full_precision
-from helper.errors import UserError, is_out_of_memory, one_line
+from helper.errors import UserError, told_in_a_line
 from models.tapped import Tapped
 from modreduce.teacher import Teacher, outputs
 
@@ -60,18 +60,10 @@ def make_distiller(
     if not any(isinstance(network, Tapped) for network in networks):
         return kind(example, **options)
     pair = f"{example.student_model} with the teacher {example.teacher_model}"
-    try:
+    advice = "name other maps with --taps_s or --taps_t, or choose another method"
+    with told_in_a_line(f"{method} cannot serve {pair}", advice):  # its loss was not written for such maps
         distiller = kind(example, **options)
         try_on_a_batch(copy.deepcopy(distiller), method, example, teacher)
-    except UserError:
-        raise
-    except Exception as error:  # of a loss that was not written for such maps
-        if is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"{method} cannot serve {pair}: {type(error).__name__}: {one_line(error)[:200]}; name other maps "
-            "with --taps_s or --taps_t, or choose another method"
-        ) from error
     return distiller
 
 
@@ -106,16 +98,10 @@ def check_training(network: nn.Module, images: int, batch_size: int, fixed_batch
     tried = copy.deepcopy(network).train()
     for count in {min(batch_size, 2), min(last, 2)} - {0}:
         noise = torch.randn(count, 3, network.image_size, network.image_size).to(place.device, place.dtype)
-        try:
+        batches = f"a batch of {count} ({images} images in batches of {batch_size})"
+        advice = "choose another --batch_size or network"
+        with told_in_a_line(f"{network.name} cannot be trained on {batches}", advice):
             logits = tried.network(noise)
-        except Exception as error:  # of anybody's code
-            if is_out_of_memory(error):
-                raise
-            raise UserError(
-                f"{network.name} cannot be trained on a batch of {count} ({images} images in batches of "
-                f"{batch_size}): {type(error).__name__}: {one_line(error)[:200]}; "
-                "choose another --batch_size or network"
-            ) from error
         if not isinstance(logits, torch.Tensor):
             raise UserError(
                 f"{network.name} gives a {type(logits).__name__} in training, as networks with further heads "
