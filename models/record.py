@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from helper.sizes import ImageSize, is_size, shown
+
 ROW = (list, tuple)
 KINDS = {
     "accuracy": (int, float),
@@ -15,10 +17,11 @@ KINDS = {
     "changed": dict,
     "taps": ROW,
     "small_stem": bool,
+    "image_size": (int, str),
 }
 WORDS = ("class_names", "taps")
-OF_OTHER_CODE = ("taps", "small_stem")
-NUMBERS = ("num_classes", "epoch", "epochs", "image_size")
+LEFT_OUT = ("taps", "small_stem", "resize")  # where there is nothing to say
+NUMBERS = ("num_classes", "epoch", "epochs", "resize")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +29,13 @@ class NetworkRecord:
     """Everything that the use of a network depends on beside its weights; None is what a file does not say.
 
     arch: its network's name; student: its name in its run; epoch, epochs: when it was kept, and the length
-    of its run; accuracy: in percent on the test set, at `precision`; image_size: in pixels; mean, std: of
-    each channel, with which its images are normalised, in units where white is 1; class_names: in the order
-    of its logits; dataset: the data set's name, data_sha256: its hash; settings_sha256: of its run's
-    settings, changed: those that are not the defaults; version: of this project; taps, small_stem: of a
-    network of other code, which modules give its maps (`models.taps`), and whether its stem was changed.
+    of its run; accuracy: in percent on the test set, at `precision`; image_size: in pixels (`helper.sizes`);
+    resize: to how many the shorter side of a picture is brought before its middle is cut out (None: the
+    picture is scaled to image_size as a whole); mean, std: of each channel, with which its images are
+    normalised, in units where white is 1; class_names: in the order of its logits; dataset: the data set's
+    name, data_sha256: its hash; settings_sha256: of its run's settings, changed: those that are not the
+    defaults; version: of this project; taps, small_stem: of a network of other code, which modules give its
+    maps (`models.taps`), and whether its stem was changed.
     """
 
     arch: str | None = None
@@ -39,7 +44,8 @@ class NetworkRecord:
     epoch: int | None = None
     epochs: int | None = None
     accuracy: float | None = None
-    image_size: int | None = None
+    image_size: ImageSize | None = None
+    resize: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     class_names: tuple[str, ...] | None = None
@@ -62,6 +68,8 @@ class NetworkRecord:
                 values[name] = None
             elif isinstance(value, (list, tuple)):
                 values[name] = _row(value, str if name in WORDS else (int, float))
+        if isinstance(values["image_size"], str) and not is_size(values["image_size"]):
+            values["image_size"] = None
         if values["mean"] is None or values["std"] is None or not all(s > 0 for s in values["std"]):
             values["mean"] = values["std"] = None
         return cls(**values)
@@ -69,7 +77,7 @@ class NetworkRecord:
     def content(self, network: nn.Module) -> dict[str, Any]:
         """The content of the network's file, in the published teachers' format."""
         own = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        own = {k: v for k, v in own.items() if v is not None or k not in OF_OTHER_CODE}
+        own = {k: v for k, v in own.items() if v is not None or k not in LEFT_OUT}
         return {"model": network.state_dict(), **own}
 
     @property
@@ -85,8 +93,7 @@ class NetworkRecord:
         if _differ(self.dataset, data.dataset):
             found.append(f"it was trained on {self.dataset}, not on {data.dataset}")
         if _differ(self.image_size, data.image_size):
-            sizes = " x ".join([str(self.image_size)] * 2), " x ".join([str(data.image_size)] * 2)
-            found.append(f"its images were {sizes[0]}, these are {sizes[1]}")
+            found.append(f"its images were {shown(self.image_size)}, these are {shown(data.image_size)}")
         if self.normalisation and _differ(self.normalisation, data.normalisation):
             found.append(
                 f"it keeps its own normalisation, mean {_shown(self.mean)} and std {_shown(self.std)} (the "

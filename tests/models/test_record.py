@@ -22,6 +22,7 @@ WHOLE = NetworkRecord(
     epochs=4,
     accuracy=51.5,
     image_size=32,
+    resize=36,
     mean=(0.1, 0.2, 0.3),
     std=(0.4, 0.5, 0.6),
     class_names=("cat", "dog", "owl"),
