@@ -1,7 +1,7 @@
 """What a run was asked for: the records of its rooms, and the flags of methods and ensembles."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Settings:
     options: Mapping[str, Any]
     defaults: Mapping[str, Any]
     owners: Mapping[str, Sequence[str]]
-    pictures: PictureSettings = PictureSettings()
+    pictures: PictureSettings = field(default_factory=PictureSettings)
 
     @classmethod
     def of(
