@@ -128,4 +128,4 @@ def normalisation_of(data: PictureSet, asked: str) -> tuple[Channels, Channels]:
         return numbers[:3], numbers[3:]
     chosen = np.unique(np.linspace(0, len(data.train) - 1, STATISTICS_OF).round().astype(int))
     loader = data.eval_loader(data.train.take(chosen), batch_size=100, device=torch.device("cpu"))
-    return channel_statistics(torch.cat(list(loader.pixels())).numpy())
+    return channel_statistics(torch.cat(list(loader.pixels())).permute(0, 2, 3, 1).numpy())

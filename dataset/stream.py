@@ -34,7 +34,7 @@ def default_workers() -> int:
 
 
 class Reader(Dataset):
-    """Batches of (index, seeds) as uint8 pictures: one (B, H, W, 3) for each seed of an item.
+    """Batches of (index, seeds) as uint8 pictures: one (B, 3, H, W) for each seed of an item.
 
     transform: from a picture (3, h, w) uint8 to one (3, H, W), drawing from torch's own generator.
     What cannot be read is returned as the UserError that says so, since an error raised in a worker
@@ -59,7 +59,7 @@ class Reader(Dataset):
         views = []
         for seed in seeds:
             torch.default_generator.manual_seed(seed)
-            views.append(self.transform(pixels).permute(1, 2, 0))
+            views.append(self.transform(pixels))
         return views
 
 
@@ -93,6 +93,11 @@ class Pool:
                 if isinstance(pixels, UserError):
                     raise pixels
                 yield pixels
+
+
+def as_rows(pixels: Tensor, device: torch.device) -> Tensor:
+    """Pictures (B, 3, H, W) of workers as (B, H, W, 3) on the device."""
+    return pixels.to(device, non_blocking=True).permute(0, 2, 3, 1)
 
 
 class StreamLoader:
@@ -162,7 +167,7 @@ class StreamLoader:
             list(zip(order[part].tolist(), map(tuple, seeds[part].tolist()), strict=True)) for part in places
         ]
         for part, pixels in zip(places, self._pool.batches(plan), strict=True):
-            own, *further = (one.to(self.device, non_blocking=True) for one in pixels)
+            own, *further = (as_rows(one, self.device) for one in pixels)
             indices = order[part].to(self.device, non_blocking=True)
             views = {
                 name: self._normalise(change(view, part))
@@ -204,12 +209,12 @@ class StreamEval:
         begin = 0
         for pixels in self.pixels():
             part = slice(begin, begin + len(pixels))
-            images = self._normalise(pixels.to(self.device, non_blocking=True))
+            images = self._normalise(as_rows(pixels, self.device))
             yield Batch(images, self.labels[part], self._indices[part])
             begin = part.stop
 
     def pixels(self) -> Iterator[Tensor]:
-        """The pictures (B, H, W, 3) uint8, on the CPU."""
+        """The pictures (B, 3, H, W) uint8, on the CPU."""
         everything = [(index, (0,)) for index in range(self.n_data)]
         plan = [everything[i : i + self.batch_size] for i in range(0, self.n_data, self.batch_size)]
         for (pixels,) in self._pool.batches(plan):
