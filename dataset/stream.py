@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from dataset.augment import view_dict
 from dataset.items import Items
 from dataset.loader import Normalise
-from dataset.workers import leave_signals_to_the_trainer, told_of_workers
+from dataset.workers import leave_signals_to_the_trainer, more_than_cores, told_of_workers
 from helper.batch import Batch
 from helper.errors import UserError
 from helper.randomness import derive_seed, generator
@@ -73,23 +73,26 @@ class Pool:
     def __init__(self, reader: Reader, workers: int, pin: bool):
         self._plan: list[list[Item]] = []
         self.workers = workers
-        self._loader = DataLoader(
-            reader,
-            batch_sampler=self._plan,
-            num_workers=workers,
-            collate_fn=_collate,
-            pin_memory=pin,
-            persistent_workers=workers > 0,
-            prefetch_factor=AHEAD if workers else None,
-            worker_init_fn=leave_signals_to_the_trainer,
-            generator=torch.Generator(),  # so that starting them draws nothing from the run's own stream
-        )
+        with more_than_cores():
+            self._loader = DataLoader(
+                reader,
+                batch_sampler=self._plan,
+                num_workers=workers,
+                collate_fn=_collate,
+                pin_memory=pin,
+                persistent_workers=workers > 0,
+                prefetch_factor=AHEAD if workers else None,
+                worker_init_fn=leave_signals_to_the_trainer,
+                generator=torch.Generator(),  # so that starting them draws nothing from the run's own stream
+            )
 
     def batches(self, plan: list[list[Item]]) -> Iterator[list[Tensor]]:
         """For each batch of a plan its pictures; UserError if one cannot be read, or a worker is gone."""
         self._plan[:] = plan
         with told_of_workers(self.workers):
-            for pixels in self._loader:
+            with more_than_cores():
+                batches = iter(self._loader)
+            for pixels in batches:
                 if isinstance(pixels, UserError):
                     raise pixels
                 yield pixels

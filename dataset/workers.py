@@ -1,6 +1,7 @@
 """How the processes that read pictures live beside the one that trains."""
 
 import signal
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,14 @@ def leave_signals_to_the_trainer(worker: int) -> None:
     for name in LEFT_TO_THE_TRAINER:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+@contextmanager
+def more_than_cores() -> Iterator[None]:
+    """Let whoever asks for more workers than there are cores have them without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -167,7 +167,7 @@ class Parser(argparse.ArgumentParser):
         title: str,
         names: Sequence[str] = (),
         without: Sequence[str] = (),
-        choices: Mapping[str, Iterable[str]] = MappingProxyType({}),
+        choices: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         """A flag for each keyword-only parameter of a constructor, in the help's group of that title.
 
@@ -183,7 +183,7 @@ class Parser(argparse.ArgumentParser):
             if flag.name in without:
                 continue
             if flag.name in choices:
-                flag = replace(flag, check=tuple(choices[flag.name]))
+                flag = replace(flag, check=choices[flag.name])
             if names:
                 self.owners.setdefault(flag.name, []).extend(names)
             known = self._known.setdefault(flag.name, flag)
@@ -202,7 +202,7 @@ class Parser(argparse.ArgumentParser):
         settings: dict[str, Any] = {"default": flag.default, "help": flag.text, **flag.more}
         if flag.check is bool:
             settings["action"] = "store_true"
-        elif isinstance(flag.check, tuple):
+        elif not callable(flag.check):
             settings["choices"] = flag.check
         else:
             settings["type"] = flag.check
