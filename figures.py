@@ -151,7 +151,7 @@ def look_at_networks(
         stem = file.path.stem.removesuffix("_last").removesuffix("_best")
         stem = titles([stem], curves.results_of(file.path.parent))[stem]
         name = f"{file.arch}, {stem}" if place else f"teacher {file.arch}"
-        network = file.network_for(int(dataset.test_images.shape[1]))
+        network = file.network_for(dataset.image_size)
         seen.append(figures.network_outputs(network.to(device), name, loader))
     return seen
 

@@ -141,7 +141,7 @@ def score_files(
 def as_seen(file: NetworkFile, seen: DataSet) -> nn.Module:
     """The network, behind its own normalisation where the images come with another."""
     own = own_normalisation((seen.mean, seen.std), file.record.normalisation)
-    network = file.network_for(int(seen.test_images.shape[1]))
+    network = file.network_for(seen.image_size)
     return network if own is None else nn.Sequential(own, network)
 
 
