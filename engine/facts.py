@@ -18,6 +18,7 @@ def record_of_data(dataset: DataSet) -> NetworkRecord:
     return NetworkRecord(
         num_classes=dataset.num_classes,
         image_size=dataset.image_size,
+        resize=dataset.resize,
         mean=tuple(dataset.mean),
         std=tuple(dataset.std),
         class_names=tuple(dataset.class_names) if dataset.class_names else None,

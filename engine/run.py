@@ -50,7 +50,7 @@ def train(
     """
     require_plots()
     resolved = {"precision": precision, "eval_precision": settings.compute.eval_precision}
-    resolved |= {"data_sha256": data.fingerprint()}
+    resolved |= data.resolved()
     if teacher_sha256 is not None:
         resolved["teacher_sha256"] = teacher_sha256
     kept = settings.nested() | {"resolved": resolved}

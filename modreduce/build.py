@@ -158,7 +158,7 @@ def build_group(
     students = [_student(plan, teacher, data, settings, device) for plan in plans]
     fixed_batch = any(s.distiller is not None and s.distiller.fixed_batch for s in students)
     for student in students:
-        size, counts = data.dataset.image_size, (len(data.images), settings.data.batch_size)
+        size, counts = data.dataset.image_size, (len(data.train), settings.data.batch_size)
         check_training(student.network, student.plan.arch, size, *counts, fixed_batch)
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "ensemble"))

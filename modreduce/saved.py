@@ -132,9 +132,7 @@ def score_files(
         with autocast(device, precision):
             return fused_logits(names, networks, ensemble, images)
 
-    scores, _ = evaluate(
-        predict, eval_loader(seen, dataset.test_images, dataset.test_labels, settings, device)
-    )
+    scores, _ = evaluate(predict, eval_loader(seen, dataset.test, settings, device))
     return scores, [said for file in files for said in remarks(file, dataset)]
 
 

@@ -1,11 +1,12 @@
 """Two steps of any method with any pair of networks and any size of pictures, built as the commands do."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 
+from dataset.base import DataSet
+from dataset.data import Data
 from distiller_zoo import distiller_dict
 from helper.batch import Batch
 from helper.sizes import ImageSize, sides
@@ -18,13 +19,12 @@ from tests.modreduce.groups import CPU, settings_of
 CLASSES, BATCH, IMAGES = 5, 8, 40
 
 
-def data_of(size: ImageSize, classes: int = CLASSES) -> SimpleNamespace:
-    """As much of a data set of pictures of that size as a group is built from."""
+def data_of(size: ImageSize, classes: int = CLASSES) -> Data:
+    """Black pictures of that size."""
     labels = np.arange(max(IMAGES, classes)) % classes
     images = np.zeros((len(labels), *sides(size), 3), np.uint8)
-    return SimpleNamespace(
-        images=images, labels=labels, num_classes=classes, dataset=SimpleNamespace(image_size=size)
-    )
+    dataset = DataSet("black", images, labels, images[:2], labels[:2], classes, (0.5,) * 3, (0.5,) * 3)
+    return Data(dataset, dataset.train, None)
 
 
 def group_for(

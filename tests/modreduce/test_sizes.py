@@ -1,4 +1,4 @@
-"""Every method on pictures of any size, and on maps of unlike sizes: two steps, or a line that says why not."""
+"""Every method on pictures of any size and on maps of unlike sizes: two steps, or a line that says why not."""
 
 import pytest
 
