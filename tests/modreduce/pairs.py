@@ -19,11 +19,11 @@ from tests.modreduce.groups import CPU, settings_of
 CLASSES, BATCH, IMAGES = 5, 8, 40
 
 
-def data_of(size: ImageSize, classes: int = CLASSES) -> Data:
-    """Black pictures of that size."""
-    labels = np.arange(max(IMAGES, classes)) % classes
-    images = np.zeros((len(labels), *sides(size), 3), np.uint8)
-    dataset = DataSet("black", images, labels, images[:2], labels[:2], classes, (0.5,) * 3, (0.5,) * 3)
+def data_of(size: ImageSize, classes: int = CLASSES, images: int = IMAGES) -> Data:
+    """Black pictures of that size, at least one per class."""
+    labels = np.arange(max(images, classes)) % classes
+    pixels = np.zeros((len(labels), *sides(size), 3), np.uint8)
+    dataset = DataSet("black", pixels, labels, pixels[:2], labels[:2], classes, (0.5,) * 3, (0.5,) * 3)
     return Data(dataset, dataset.train, None)
 
 
