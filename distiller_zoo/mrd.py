@@ -62,10 +62,9 @@ class MRDLoss(nn.Module):
         if block >= entries:
             total = self.agreement(differences(z_s), differences(z_t))
         else:
-            parts = [
-                checkpoint(self.from_entries, z_s, z_t, start, block, use_reentrant=False)
-                for start in range(0, entries, block)
-            ]
+            how = {"use_reentrant": False, "preserve_rng_state": False}
+            starts = range(0, entries, block)
+            parts = [checkpoint(self.from_entries, z_s, z_t, start, block, **how) for start in starts]
             total = torch.stack(parts).sum()
         return 1.0 - total / (rows * entries * (entries - 1))
 

@@ -91,7 +91,7 @@ def is_scaled(places: tuple[int, int], pictures: tuple[int, int]) -> bool:
     """Whether a map (height, width) is what pictures (height, width) become, one place more or less."""
     (height, width), (of_height, of_width) = places, pictures
     off = abs(height * of_width - width * of_height)
-    return height <= of_height and width <= of_width and off <= max(of_height, of_width)
+    return 0 < height <= of_height and 0 < width <= of_width and off <= max(of_height, of_width)
 
 
 def distortion(places: tuple[int, int], pictures: tuple[int, int]) -> float:
