@@ -61,11 +61,11 @@ class Connector(nn.Module):
         self.same = (c_s, h_s, w_s) == (c_t, h_t, w_t)
         if self.same:
             return
-        if h_s == 2 * h_t:
+        if (h_s, w_s) == (2 * h_t, 2 * w_t):
             self.conv: nn.Module = nn.Conv2d(c_s, c_t, 3, stride=2, padding=1)
-        elif 2 * h_s == h_t:
+        elif (2 * h_s, 2 * w_s) == (h_t, w_t):
             self.conv = nn.ConvTranspose2d(c_s, c_t, 4, stride=2, padding=1)
-        elif h_s >= h_t:
+        elif h_s >= h_t and w_s >= w_t:
             self.conv = nn.Conv2d(c_s, c_t, (1 + h_s - h_t, 1 + w_s - w_t))
         else:
             raise ValueError(f"no connector from a map of {h_s} x {w_s} to one of {h_t} x {w_t}")

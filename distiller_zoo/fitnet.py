@@ -35,35 +35,35 @@ class Regressor(nn.Module):
 
     student, teacher: shapes (B, C, H, W). Equal size: 1 x 1; the student's map twice as large: 3 x 3 with
     stride 2; larger still: averaged down to the teacher's size, then 1 x 1; smaller by r: transposed, kernel
-    2r (2r - 1 if r is odd), stride r. Raises UserError if the student's map is smaller by no whole number.
+    2r (2r - 1 if r is odd), stride r; smaller by no whole number: 1 x 1, then enlarged bilinearly.
     """
 
     def __init__(self, student: tuple[int, ...], teacher: tuple[int, ...]):
         super().__init__()
-        (_, c_s, size_s, _), (_, c_t, size_t, _) = student, teacher
+        (_, c_s, *size_s), (_, c_t, *size_t) = student, teacher
+        sides = list(zip(size_s, size_t, strict=True))
         self.pool: nn.Module = nn.Identity()
-        if size_s == 2 * size_t:
+        self.enlarge: nn.Module = nn.Identity()
+        if all(own == 2 * theirs for own, theirs in sides):
             self.conv: nn.Module = nn.Conv2d(c_s, c_t, 3, stride=2, padding=1)
-        elif size_s >= size_t:
-            whole = (
-                size_s % size_t == 0
-            )  # the gradient of whole factors has the same bits every time on a GPU
-            self.pool = nn.AvgPool2d(size_s // size_t) if whole else nn.AdaptiveAvgPool2d(size_t)
+        elif all(own >= theirs for own, theirs in sides):
+            # the gradient of whole factors has the same bits every time on a GPU
+            whole = all(own % theirs == 0 for own, theirs in sides)
+            factors = tuple(own // theirs for own, theirs in sides)
+            self.pool = nn.AvgPool2d(factors) if whole else nn.AdaptiveAvgPool2d(tuple(size_t))
             self.conv = nn.Conv2d(c_s, c_t, 1)
-        elif size_t % size_s == 0:
-            ratio = size_t // size_s
-            kernel = 2 * ratio - ratio % 2
-            self.conv = nn.ConvTranspose2d(c_s, c_t, kernel, stride=ratio, padding=ratio // 2)
+        elif all(theirs % own == 0 for own, theirs in sides):
+            ratios = [theirs // own for own, theirs in sides]
+            kernel, padding = [2 * r - r % 2 for r in ratios], [r // 2 for r in ratios]
+            self.conv = nn.ConvTranspose2d(c_s, c_t, kernel, stride=ratios, padding=padding)
         else:
-            raise UserError(
-                f"--hint_layer: the student's map is {size_s} x {size_s} and cannot be enlarged to the "
-                f"teacher's {size_t} x {size_t} by a whole number; choose another layer"
-            )
+            self.conv = nn.Conv2d(c_s, c_t, 1)
+            self.enlarge = nn.Upsample(tuple(size_t), mode="bilinear")
         self.bn = nn.BatchNorm2d(c_t)
 
     def forward(self, f_s: Tensor) -> Tensor:
         """The student's map in the teacher's shape."""
-        return F.relu(self.bn(self.conv(self.pool(f_s))))
+        return F.relu(self.bn(self.enlarge(self.conv(self.pool(f_s)))))
 
 
 class FitNet(Distiller):

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helper.sizes import ImageSize, sides
 from models.common import pooled
 
 SMALLEST_NORM = 1e-12
@@ -25,7 +26,7 @@ def unit(x: Tensor, dim: int = -1) -> Tensor:
     return F.normalize(x, dim=dim, eps=SMALLEST_NORM)
 
 
-def map_parameters(network: nn.Module, image_size: int | None = None) -> list[nn.Parameter]:
+def map_parameters(network: nn.Module, image_size: ImageSize | None = None) -> list[nn.Parameter]:
     """The weights that a network's stage maps depend on: stem and stages, not what stands behind the last
     map.
 
@@ -34,7 +35,7 @@ def map_parameters(network: nn.Module, image_size: int | None = None) -> list[nn
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     image_size = image_size or getattr(network, "image_size", 32)
-    images = torch.zeros(1, 3, image_size, image_size, device=parameters[0].device)
+    images = torch.zeros(1, 3, *sides(image_size), device=parameters[0].device)
     training = {module: module.training for module in network.modules()}
     network.eval()
     try:

@@ -18,6 +18,7 @@ from helper.batch import Batch, Output
 ON_BOTH_VIEWS = (3.0, 5.0)
 ON_THE_WEAK_VIEW = (2.0, 6.0)
 WEIGHT = 0.9
+MOST_CLASSES = 2048  # of which matrices of all pairs are made
 
 
 class Standardised(NamedTuple):
@@ -37,8 +38,15 @@ STANDARDISED_ELSEWHERE = Standardised(2.0, 9.0)
 
 
 def class_correlation(z_s: Tensor, z_t: Tensor, T: float) -> Tensor:
-    """Squared differences of the class correlations P'P (C, C), P = softmax(z / T), summed, over C."""
+    """Squared differences of the class correlations P'P (C, C), P = softmax(z / T), summed, over C.
+
+    For many classes in float64 from the images' products PP' (B, B), which have the same sums of squares.
+    """
     p_s, p_t = (F.softmax(z / T, dim=1) for z in (z_s, z_t))
+    if z_s.shape[1] > max(MOST_CLASSES, len(z_s)):
+        p_s, p_t = p_s.double(), p_t.double()
+        own, theirs, between = ((a @ b.T).square().sum() for a, b in ((p_s, p_s), (p_t, p_t), (p_s, p_t)))
+        return ((own + theirs - 2.0 * between) / z_s.shape[1]).to(z_s.dtype)
     return (p_t.T @ p_t - p_s.T @ p_s).square().sum() / z_s.shape[1]
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from distiller_zoo.base import Distiller, Example, LossWeights
 from distiller_zoo.maps import precise, unit
@@ -11,6 +12,8 @@ from distiller_zoo.standardise import standardised
 from helper.arguments import non_negative_float, positive_float
 from helper.batch import Batch, Output
 from helper.errors import UserError
+
+MOST_DIFFERENCES = 1 << 26  # that are held at once; more are made block by block, and again for the gradient
 
 
 class MRDLoss(nn.Module):
@@ -53,9 +56,30 @@ class MRDLoss(nn.Module):
 
     def kendall(self, z_s: Tensor, z_t: Tensor) -> Tensor:
         """1 - the smooth rank correlation of the rows, a mean over all pairs of two entries."""
-        agreement = differences(standardised(z_s)) * differences(standardised(z_t))
-        pairs = len(z_s) * z_s.shape[1] * (z_s.shape[1] - 1)
-        return 1.0 - torch.tanh(self.beta / 2.0 * agreement).sum() / pairs
+        z_s, z_t = standardised(z_s), standardised(z_t)
+        rows, entries = z_s.shape
+        block = max(1, MOST_DIFFERENCES // (rows * entries))
+        if block >= entries:
+            total = self.agreement(differences(z_s), differences(z_t))
+        else:
+            how = {"use_reentrant": False, "preserve_rng_state": False}
+            starts = range(0, entries, block)
+            parts = [checkpoint(self.from_entries, z_s, z_t, start, block, **how) for start in starts]
+            total = torch.stack(parts).sum()
+        return 1.0 - total / (rows * entries * (entries - 1))
+
+    def agreement(self, d_s: Tensor, d_t: Tensor) -> Tensor:
+        """The sum over all pairs of 2 sigmoid(beta d_t d_s) - 1, d their differences."""
+        return torch.tanh(self.beta / 2.0 * (d_s * d_t)).sum()
+
+    def from_entries(self, z_s: Tensor, z_t: Tensor, start: int, count: int) -> Tensor:
+        """The agreement of the pairs of `count` entries from `start` on with these and all later ones, both
+        ways round.
+        """
+        own, later = (slice(start, start + count), slice(start + count, None))
+        among = self.agreement(*(differences(z[:, own]) for z in (z_s, z_t)))
+        further = self.agreement(*(z[:, own, None] - z[:, None, later] for z in (z_s, z_t)))
+        return among + 2.0 * further
 
 
 def centred(z: Tensor) -> Tensor:

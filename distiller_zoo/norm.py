@@ -33,7 +33,9 @@ class NORMLoss(nn.Module):
         """
         target = precise(f_t.detach())
         if target.shape[2:] != expanded.shape[2:]:
-            target = F.max_pool2d(target, target.shape[2] // expanded.shape[2])
+            target = F.max_pool2d(
+                target, tuple(n // m for n, m in zip(target.shape[2:], expanded.shape[2:], strict=True))
+            )
         copies = expanded.shape[1] // target.shape[1]
         expanded = precise(expanded).unflatten(1, (copies, -1))
         return copies * F.mse_loss(expanded, target[:, None].expand_as(expanded))

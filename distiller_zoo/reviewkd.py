@@ -44,7 +44,7 @@ class HCLLoss(nn.Module):
         f_s, f_t = precise(f_s), precise(f_t.detach())
         loss, weight, weights = F.mse_loss(f_s, f_t), 1.0, 1.0
         for size in POOLED_SIZES:
-            if size < f_s.shape[2]:
+            if size < min(f_s.shape[2:]):
                 weight /= 2.0
                 weights += weight
                 loss = loss + weight * F.mse_loss(pooled(f_s, (size, size)), pooled(f_t, (size, size)))

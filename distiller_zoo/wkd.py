@@ -69,10 +69,11 @@ class WKDLogitLoss(nn.Module):
         super().__init__()
         self.T, self.iterations = T, iterations
         cost = precise(cost.detach())
-        cost = (1.0 - torch.exp(-sharpen * cost) if sharpen else cost).relu() + GUARD
-        kernel = torch.exp(-cost / regularisation)
+        # in place, for a matrix of all classes may be large
+        cost = cost.mul(-sharpen).exp_().neg_().add_(1.0) if sharpen else cost.clone()
+        kernel = cost.relu_().add_(GUARD).div(-regularisation).exp_()
         self.register_buffer("kernel", kernel, persistent=False)
-        self.register_buffer("kernel_cost", kernel * cost, persistent=False)
+        self.register_buffer("kernel_cost", cost.mul_(kernel), persistent=False)
 
     def forward(self, z_s: Tensor, z_t: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Both losses, 'target' and 'transport', of logits z_s (B, C) against z_t (B, C); labels: (B,)."""
@@ -237,7 +238,7 @@ class WKD(Distiller):
         if wkd_part != "logits":
             shapes = tuple(example.student.maps[-1].shape), tuple(example.teacher.maps[-1].shape)
             grid = wkd_grid or pair.grid
-            _check_sizes(*shapes, grid)
+            _check_grid(shapes[1], grid)
             self.features = WKDFeatureLoss(*shapes, wkd_ratio or ratio, grid)
         self.register_buffer("factor", torch.ones(()), persistent=False)
 
@@ -279,16 +280,12 @@ def _cost(example: Example, path: Path | None) -> Tensor:
     return cost
 
 
-def _check_sizes(student: tuple[int, ...], teacher: tuple[int, ...], grid: int) -> None:
-    """UserError where the maps do not fit each other or the grid."""
-    size_s, size_t = student[2], teacher[2]
-    if size_s not in (size_t, 2 * size_t) and 2 * size_s != size_t:
+def _check_grid(teacher: tuple[int, ...], grid: int) -> None:
+    """UserError where the grid does not fit the teacher's map."""
+    height, width = teacher[2:]
+    if height % grid or width % grid or height * width < 2 * grid**2:
         raise UserError(
-            f"wkd cannot compare a map of {size_s} x {size_s} with the teacher's {size_t} x {size_t}: "
-            "allowed are equal, twice and half the size; use --wkd_part logits"
-        )
-    if size_t % grid or size_t // grid < 2:
-        raise UserError(
-            f"--wkd_grid {grid} does not divide the teacher's map of {size_t} x {size_t} into cells of 2 x 2 "
-            "or more: allowed are whole factors of its size up to half of it"
+            f"--wkd_grid {grid} does not divide the teacher's map of {height} x {width} into cells of 2 "
+            "places or more: allowed are whole factors of both sides that leave so many; or use --wkd_part "
+            "logits"
         )

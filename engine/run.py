@@ -22,6 +22,7 @@ from helper.device import device_name
 from helper.errors import UserError
 from helper.provenance import versions
 from helper.results import EnsembleScore, Results, StudentScore, TeacherScore, table
+from helper.sizes import ImageSize, sides
 from reporting.run_plots import plot_run
 from reporting.style import require_plots
 
@@ -248,7 +249,7 @@ def summaries(task: Task, data: Data) -> str:
     return "\n\n".join(f"{name}\n{_summary(network, size)}" for name, network in networks.items()) + "\n"
 
 
-def _summary(network: nn.Module, size: int) -> str:
+def _summary(network: nn.Module, size: ImageSize) -> str:
     count = f"{sum(p.numel() for p in network.parameters()):,} parameters"
     try:
         from torchsummary import summary
@@ -258,7 +259,7 @@ def _summary(network: nn.Module, size: int) -> str:
     with redirect_stdout(io.StringIO()):
         training = network.training
         try:
-            text = summary(network, (3, size, size), verbose=0, device=device)
+            text = summary(network, (3, *sides(size)), verbose=0, device=device)
         except RuntimeError:  # it cannot follow all that networks of other code do
             text = f"{count} (torch-summary cannot show the layers)"
         network.train(training)

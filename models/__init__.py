@@ -1,6 +1,8 @@
 """The zoo of networks: `model_dict[name](num_classes=100)` builds one; a new one is a file and a line here.
 
-Every network takes images (N, 3, H, W) of 32 x 32 or 64 x 64; see `models.common.StagedNetwork.forward`.
+Every network takes images (N, 3, H, W) of any height and width; they were published for 32 x 32, and their
+strides are for small images: at 224 x 224 maps are large, and so is what a step costs. See
+`models.common.StagedNetwork.forward`.
 Networks of other code have names with a colon (`models.sources`) and are served by hooks (`models.tapped`).
 Importing this package imports no torch, so that a command knows the names at once.
 """
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from helper.errors import UserError
 from helper.registry import Registry
+from helper.sizes import ImageSize
 from models.sources import build_foreign, check_foreign, is_foreign
 
 if TYPE_CHECKING:
@@ -93,15 +96,15 @@ def composed_name(prefix: str, student: str, teacher: str) -> str:
 def build_network(
     name: str,
     num_classes: int = 100,
-    image_size: int = 32,
+    image_size: ImageSize = 32,
     taps: Sequence[str] | None = None,
     small_stem: bool = False,
 ) -> "nn.Module":
     """The network of that name for so many classes; UserError lists the names if there is none.
 
     name: of `model_dict`, of a network made of two of these, such as 'reused/resnet8x4/resnet32x4', or of
-    other code. Networks of other code are built for images of image_size x image_size; taps: the modules that
-    give their maps, None to have them chosen; small_stem: as `models.sources.shrink_stem` has it.
+    other code. Networks of other code are built for images of that size; taps: the modules that give their
+    maps, None to have them chosen; small_stem: as `models.sources.shrink_stem` has it.
     """
     network = build_bare(name, num_classes, image_size, small_stem)
     if not is_foreign(name):
@@ -112,7 +115,7 @@ def build_network(
 
 
 def build_bare(
-    name: str, num_classes: int = 100, image_size: int = 32, small_stem: bool = False
+    name: str, num_classes: int = 100, image_size: ImageSize = 32, small_stem: bool = False
 ) -> "nn.Module":
     """The same as its own code makes it: of other code a network without taps."""
     if not is_network(name):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from helper.checkpoint import digest, read_checkpoint
 from helper.errors import UserError
 from helper.files import folder_name, hard_link
+from helper.sizes import ImageSize
 from models import build_bare, is_foreign, is_network, known_networks
 from models.fitting import said_of_fitting
 from models.layouts import LAYOUTS, find_weights, is_state_dict, what_was_taken, with_counters, without_prefix
@@ -53,7 +54,7 @@ class NetworkFile:
         """Of the weights: two files of the same network have the same."""
         return digest(self.weights)
 
-    def network_for(self, image_size: int, taps: Sequence[str] | None = None) -> nn.Module:
+    def network_for(self, image_size: ImageSize, taps: Sequence[str] | None = None) -> nn.Module:
         """The network as one that gives its Output for images of that size.
 
         taps: for a network of other code, the modules that give its maps; without them those that the file

@@ -18,7 +18,7 @@ class Network(nn.Module):
     def forward(
         self, x: Tensor, is_feat: bool = False, preact: bool = False
     ) -> Tensor | tuple[list[Tensor], Tensor]:
-        """Logits (N, classes) of images (N, 3, H, W), 32 x 32 or 64 x 64; with `is_feat`, (features, logits).
+        """Logits (N, classes) of images (N, 3, H, W); with `is_feat`, (features, logits).
 
         features: the map (N, C, H, W) after the stem, one per stage, then the embedding (N, D). With `preact`
         the maps of the stages are taken before their last ReLU.

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from helper.errors import UserError, one_line, told_in_a_line
+from helper.sizes import ImageSize, shown, sides
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,24 +21,34 @@ CODE = ".py:"  # what the name of a network of a user's own file has in it
 NEAREST = 5
 INSTALL = "sh scripts/setup.sh extra"
 # what torchvision's networks of these beginnings take to be sized for images, or to give logits alone
-TORCHVISION_SETTINGS: dict[str, Callable[[int], dict[str, Any]]] = {
-    "vit_": lambda size: {"image_size": size},
-    "maxvit_": lambda size: {"input_size": (size, size)},
+TORCHVISION_SETTINGS: dict[str, Callable[[ImageSize], dict[str, Any]]] = {
+    "vit_": lambda size: {"image_size": _side_of_a_square(size)},
+    "maxvit_": lambda size: {"input_size": sides(size)},
     "googlenet": lambda size: {"aux_logits": False, "init_weights": True},
     "inception_": lambda size: {"aux_logits": False, "init_weights": True},
 }
+
+
+def _side_of_a_square(image_size: ImageSize) -> int:
+    height, width = sides(image_size)
+    if height != width:
+        raise UserError(
+            f"torchvision's vision transformers take squares alone, and the images are {shown(image_size)}: "
+            "choose another network (timm's take both), or a square --image_size"
+        )
+    return height
 
 
 class Source(NamedTuple):
     """Where networks come from.
 
     names: all of them, as far as they can be listed; has: whether there is one of that name; build: the
-    network of that name for so many classes and images of that many pixels a side.
+    network of that name for so many classes and images of that size.
     """
 
     names: Callable[[], Sequence[str]]
     has: Callable[[str], bool]
-    build: Callable[[str, int, int], "nn.Module"]
+    build: Callable[[str, int, ImageSize], "nn.Module"]
 
 
 def _timm() -> Any:
@@ -48,12 +59,12 @@ def _timm() -> Any:
     return timm
 
 
-def _build_timm(name: str, num_classes: int, image_size: int) -> "nn.Module":
+def _build_timm(name: str, num_classes: int, image_size: ImageSize) -> "nn.Module":
     settings: dict[str, Any] = {"num_classes": num_classes}
     timm = _timm()
     given = timm.get_pretrained_cfg(name)
     if given is not None and given.fixed_input_size:
-        settings["img_size"] = image_size
+        settings["img_size"] = image_size if isinstance(image_size, int) else sides(image_size)
     return timm.create_model(name, pretrained=False, **settings)
 
 
@@ -63,7 +74,7 @@ def _torchvision_names() -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
 
 
-def _build_torchvision(name: str, num_classes: int, image_size: int) -> "nn.Module":
+def _build_torchvision(name: str, num_classes: int, image_size: ImageSize) -> "nn.Module":
     import torchvision
 
     settings: dict[str, Any] = {}
@@ -108,15 +119,18 @@ def check_foreign(flag: str, name: str) -> None:
         )
 
 
-def build_foreign(name: str, num_classes: int, image_size: int = 32, small_stem: bool = False) -> "nn.Module":
+def build_foreign(
+    name: str, num_classes: int, image_size: ImageSize = 32, small_stem: bool = False
+) -> "nn.Module":
     """The network of that name as its own code makes it.
 
     small_stem: with the stem changed by `shrink_stem`. Raises UserError if it cannot be built.
     """
     check_foreign("network", name)
     prefix, _, own = name.partition(":")
-    size = f"{image_size} x {image_size}"
-    with told_in_a_line(f"{name} cannot be built for {num_classes} classes and images of {size}"):
+    with told_in_a_line(
+        f"{name} cannot be built for {num_classes} classes and images of {shown(image_size)}"
+    ):
         if is_code(name):
             network = user_function(name)(num_classes=num_classes)
         else:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from helper.batch import Output
 from helper.errors import UserError
+from helper.sizes import ImageSize
 from models.common import Network
 from models.dry_run import as_map
 from models.taps import Tap, Taps, choose_taps
@@ -26,7 +27,7 @@ class Tapped(Network):
     the taps were chosen.
     """
 
-    def __init__(self, network: nn.Module, taps: Taps, name: str, image_size: int):
+    def __init__(self, network: nn.Module, taps: Taps, name: str, image_size: ImageSize):
         super().__init__()
         self.network, self.taps, self.name, self.image_size = network, taps, name, image_size
         self.listening = False
@@ -96,7 +97,11 @@ class Tapped(Network):
 
 
 def tapped(
-    network: nn.Module, name: str, image_size: int, asked: Sequence[str] | None = None, flag: str = "--taps_s"
+    network: nn.Module,
+    name: str,
+    image_size: ImageSize,
+    asked: Sequence[str] | None = None,
+    flag: str = "--taps_s",
 ) -> Tapped:
     """A network of other code with the taps that `choose_taps` finds."""
     return Tapped(network, choose_taps(network, name, image_size, asked, flag), name, image_size)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from helper.errors import UserError
+from helper.sizes import ImageSize
 from models.dry_run import Call, DryRun, as_map, dry_run, layouts_of, sample, watch
 
 AT_MOST = 4
@@ -23,7 +24,9 @@ BY_USER, BY_FILE, BY_TIMM, BY_RULE = (
 
 
 class Tap(NamedTuple):
-    """A module whose output is a map, and how the map lies in it: 'nchw', 'nhwc' or 'tokens:<prefix>'."""
+    """A module whose output is a map, and how the map lies in it: 'nchw', 'nhwc', 'tokens:<prefix>' for the
+    places of a square behind so many other tokens, or 'tokens:<prefix>:<rows>x<columns>'.
+    """
 
     path: str
     layout: str
@@ -52,7 +55,11 @@ class Taps(NamedTuple):
 
 
 def choose_taps(
-    network: nn.Module, name: str, image_size: int, asked: Sequence[str] | None = None, flag: str = "--taps_s"
+    network: nn.Module,
+    name: str,
+    image_size: ImageSize,
+    asked: Sequence[str] | None = None,
+    flag: str = "--taps_s",
 ) -> Taps:
     """The taps of a network for images of that size.
 
@@ -64,7 +71,7 @@ def choose_taps(
     images = sample(network, image_size)
     run = dry_run(network, images, name)
     if asked is not None:
-        stages = [_asked_for(one, network, run, name, flag) for one in asked]
+        stages = [_asked_for(one, network, run, images, name, flag) for one in asked]
         how = BY_FILE if all("@" in one for one in asked) else BY_USER
     else:
         stages, how = _of_timm(network, images), BY_TIMM
@@ -79,13 +86,15 @@ def choose_taps(
     return Taps(tuple(stages), stem, _averaged(run), run.classifier, how)
 
 
-def _asked_for(one: str, network: nn.Module, run: DryRun, name: str, flag: str) -> Tap:
+def _asked_for(one: str, network: nn.Module, run: DryRun, images: Tensor, name: str, flag: str) -> Tap:
     path, _, layout = one.partition("@")
     given = {call.path: call for call in run.calls}
     if path in given:
         call = given[path]
-        layouts = layouts_of(call.value, len(call.value))
-        return Tap(path, layout if layout in layouts else call.layout)
+        layouts = layouts_of(call.value, len(images), tuple(images.shape[2:]))
+        kind = ":".join(layout.split(":")[:2])  # of pictures of other proportions the grid is another
+        alike = [own for own in layouts if ":".join(own.split(":")[:2]) == kind]
+        return Tap(path, layout if layout in layouts else (alike or [call.layout])[0])
     there = path in dict(network.named_modules())
     choice = list(given) if len(given) <= SHOWN_MODULES else [p for p in given if "." not in p]
     choice = choice or list(given)
@@ -104,7 +113,7 @@ def _of_timm(network: nn.Module, images: Tensor) -> list[Tap]:
         calls, (_, maps), _ = watch(network, images, network.forward_intermediates)
     except (RuntimeError, ValueError, TypeError, AssertionError, NotImplementedError):
         return []  # some of timm's networks have the method and no use of it
-    found = [_giver_of(calls, m) for m in _last_of_each_size(maps)]
+    found = [_giver_of(calls, m, tuple(images.shape[2:])) for m in _last_of_each_size(maps)]
     return [tap for tap in found if tap is not None]
 
 
@@ -120,10 +129,10 @@ def _even_depths(count: int) -> list[int]:
     return sorted({(k + 1) * count // AT_MOST - 1 for k in range(AT_MOST)} - {-1})
 
 
-def _giver_of(calls: Sequence[Call], wanted: Tensor) -> Tap | None:
+def _giver_of(calls: Sequence[Call], wanted: Tensor, pictures: tuple[int, int]) -> Tap | None:
     """The last module whose output is this map."""
     for call in reversed(calls):
-        for layout in layouts_of(call.value, len(wanted)):
+        for layout in layouts_of(call.value, len(wanted), pictures):
             own = as_map(call.value, layout)
             if own.shape == wanted.shape and torch.equal(own, wanted):
                 return Tap(call.path, layout)

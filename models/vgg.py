@@ -39,9 +39,10 @@ class VGG(StagedNetwork):
     def through_stage(self, stage: nn.Sequential, x: Tensor) -> tuple[Tensor, Tensor]:
         """A max-pooling and a block: its map before and after its last ReLU.
 
-        The last block works on 4 x 4 places: for 32 x 32 images it isn't pooled any more, for 64 x 64 it is.
+        A map of at most 4 places along a side isn't pooled any more: for 32 x 32 images the last block works
+        on 4 x 4 places, as it does for 64 x 64.
         """
-        if x.shape[-1] > 4:
+        if min(x.shape[2:]) > 4:
             x = F.max_pool2d(x, 2)
         before = stage(x)
         return before, F.relu(before)

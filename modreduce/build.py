@@ -16,6 +16,7 @@ from helper.arguments import options_of
 from helper.batch import Batch
 from helper.errors import UserError
 from helper.randomness import derive_seed
+from helper.sizes import sides
 from models import build_network, is_foreign
 from models.checkpoint import no_taps
 from models.initial import initialise
@@ -157,7 +158,8 @@ def build_group(
     students = [_student(plan, teacher, data, settings, device) for plan in plans]
     fixed_batch = any(s.distiller is not None and s.distiller.fixed_batch for s in students)
     for student in students:
-        check_training(student.network, len(data.train), settings.data.batch_size, fixed_batch)
+        size, counts = data.dataset.image_size, (len(data.train), settings.data.batch_size)
+        check_training(student.network, student.plan.arch, size, *counts, fixed_batch)
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "ensemble"))
     kind = ensemble_dict[online]
@@ -210,9 +212,8 @@ def _example(
     device: torch.device,
 ) -> Example:
     """What the student's method needs to know of the networks and the data to size its layers."""
-    size = data.dataset.image_size
     labels = torch.from_numpy(data.labels).to(device)
-    images = torch.zeros(EXAMPLE_IMAGES, 3, size, size, device=device)
+    images = torch.zeros(EXAMPLE_IMAGES, 3, *sides(data.dataset.image_size), device=device)
     batch = Batch(images, labels[:EXAMPLE_IMAGES], torch.arange(EXAMPLE_IMAGES, device=device))
     network.eval()
     student = outputs(network, batch)

@@ -17,6 +17,8 @@ from modreduce.online import OnlineMethod
 from modreduce.student import Student, method_sum
 from modreduce.teacher import Teacher
 
+LARGEST_TABLES = 1 << 29  # bytes
+
 
 class Group(Task):
     """N students, their teacher if there is one, and the way in which they learn online.
@@ -188,7 +190,7 @@ class Group(Task):
         found = {name: said_of(network) for name, network in self._networks().items()}
         of_networks = [f"note: {name} is {said}" for name, said in found.items() if said]
         of_students = [f"note: {student.name} {said}" for student in self.students for said in student.said]
-        return of_networks + of_students + self._larger_than_the_teacher()
+        return of_networks + of_students + self._larger_than_the_teacher() + self._large_tables()
 
     def _larger_than_the_teacher(self) -> list[str]:
         """A warning of each method that trains more weights of its own than the teacher has."""
@@ -203,6 +205,20 @@ class Group(Task):
                 found.append(
                     f"warning: {student.plan.method} trains {added:,} parameters beside {student.name}, more "
                     f"than the {has:,} of the teacher" + (f" ({flag} makes them fewer)" if flag else "")
+                )
+        return found
+
+    def _large_tables(self) -> list[str]:
+        """A warning of each method that keeps much beside its weights, such as a value for all pairs of
+        classes.
+        """
+        found = []
+        for student in self.students:
+            kept = sum(b.nbytes for b in student.distiller.buffers()) if student.distiller is not None else 0
+            if kept > LARGEST_TABLES:
+                found.append(
+                    f"warning: {student.plan.method} keeps {kept / 2**20:,.0f} MB of tables beside "
+                    f"{student.name}"
                 )
         return found
 

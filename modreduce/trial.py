@@ -15,6 +15,7 @@ from distiller_zoo.base import Distiller, Example
 from helper.batch import Batch, Output
 from helper.device import full_precision
 from helper.errors import UserError, told_in_a_line
+from helper.sizes import ImageSize, sides
 from models.tapped import Tapped
 from modreduce.teacher import Teacher, outputs
 
@@ -74,7 +75,7 @@ def try_on_a_batch(distiller: Distiller, method: str, example: Example, teacher:
     size, device = student.image_size if isinstance(student, Tapped) else None, example.labels.device
     size = size or example.teacher_network.image_size
     count = min(example.batch_size, len(example.labels))
-    noise = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    noise = torch.randn(count, 3, *sides(size), generator=torch.Generator().manual_seed(0)).to(device)
     views = dict.fromkeys(distiller.views, noise)
     batch = Batch(noise, example.labels[:count], torch.arange(count, device=device), views)
     seen_s = with_reasons(outputs(student, batch), student, method, "--taps_s")
@@ -87,23 +88,28 @@ def try_on_a_batch(distiller: Distiller, method: str, example: Example, teacher:
 
 
 @torch.no_grad()
-def check_training(network: nn.Module, images: int, batch_size: int, fixed_batch: bool) -> None:
-    """Raise UserError unless a network of other code gives logits in training mode too, whatever the size of
-    the run's batches.
+def check_training(
+    network: nn.Module, name: str, image_size: ImageSize, images: int, batch_size: int, fixed_batch: bool
+) -> None:
+    """Raise UserError unless a network gives logits in training mode too, whatever the size of the run's
+    batches: of other code any, of models/ a single image, whose maps may be too small for batch norms.
     """
-    if not isinstance(network, Tapped):
-        return
     last = 0 if fixed_batch else images % batch_size
+    counts = {min(batch_size, 2), min(last, 2)} - {0}
+    if not isinstance(network, Tapped):
+        counts &= {1}
+    if not counts:
+        return
     place = next(network.parameters())
     tried = copy.deepcopy(network).train()
-    for count in {min(batch_size, 2), min(last, 2)} - {0}:
-        noise = torch.randn(count, 3, network.image_size, network.image_size).to(place.device, place.dtype)
+    for count in counts:
+        noise = torch.randn(count, 3, *sides(image_size)).to(place.device, place.dtype)
         batches = f"a batch of {count} ({images} images in batches of {batch_size})"
         advice = "choose another --batch_size or network"
-        with told_in_a_line(f"{network.name} cannot be trained on {batches}", advice):
-            logits = tried.network(noise)
+        with told_in_a_line(f"{name} cannot be trained on {batches}", advice):
+            logits = tried(noise)
         if not isinstance(logits, torch.Tensor):
             raise UserError(
-                f"{network.name} gives a {type(logits).__name__} in training, as networks with further heads "
+                f"{name} gives a {type(logits).__name__} in training, as networks with further heads "
                 "do, and no logits (images, classes): turn these off in a FILE.py:FUNCTION"
             )

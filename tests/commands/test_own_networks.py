@@ -144,3 +144,15 @@ def test_a_method_larger_than_the_teacher_is_warned_of(runner, root):
     assert warning in (run_folder(root) / "log.txt").read_text()
     said = whole(runner(command, "--semckd_width", "4", "--trial", "narrow", "--save_folder", str(root)))
     assert "parameters beside" not in said
+
+
+@pytest.mark.parametrize("network", [STUDENT, "timm:test_vit"])
+def test_a_network_of_other_code_trains_in_bf16(network, runner, root):
+    if network.startswith("timm:"):
+        pytest.importorskip("timm", reason="timm is not installed: sh scripts/setup.sh extra")
+    command = f"train_modreduce --model_s {network} resnet8 --distill semckd kd --online wavg {SMALL}"
+    said = whole(runner(command, "--precision", "bf16", "--save_folder", str(root)))
+    assert ", bf16, evaluated in fp32" in said
+    content = read_checkpoint(run_folder(root) / "semckd_last.pth")["model"]
+    assert {value.dtype for value in content.values() if value.is_floating_point()} == {torch.float32}
+    assert all(value.isfinite().all() for value in content.values())

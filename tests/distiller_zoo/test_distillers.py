@@ -5,7 +5,7 @@ import torch
 
 from distiller_zoo import Example, distiller_dict
 from distiller_zoo.crd import CRD
-from distiller_zoo.fitnet import FitNet, Regressor
+from distiller_zoo.fitnet import FitNet
 from distiller_zoo.semckd import SemCKD
 from helper.arguments import options_of
 from helper.batch import Batch, Output
@@ -88,8 +88,6 @@ def test_a_method_resumes_from_its_state_dict_and_random_state(mode, precision):
 
 
 def test_impossible_settings_are_named():
-    with pytest.raises(UserError, match="3 x 3 and cannot be enlarged to the teacher's 8 x 8"):
-        Regressor((2, 4, 3, 3), (2, 6, 8, 8))
     with pytest.raises(UserError, match="of one class"):
         CRD(with_labels(*[0] * 9))
     with pytest.raises(UserError, match=r"--hint_layer 3 .* 1 to 2"):

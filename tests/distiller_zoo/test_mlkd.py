@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from distiller_zoo.mlkd import MLKD, MLKDLoss, part_up_to_median
+from distiller_zoo.mlkd import MLKD, MLKDLoss, class_correlation, part_up_to_median
 from tests.distiller_zoo import logit_losses as given
 from tests.golden.formula import tensor
 
@@ -33,6 +33,19 @@ def test_the_part_up_to_the_median_is_numpy_s(count):
     for values in (tensor("values", (count,)), tensor("values", (count,)).round()):
         expected = np.mean(values.numpy() <= np.percentile(values.numpy(), 50))
         assert part_up_to_median(values).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_many_classes_are_compared_through_the_images_to_the_same_value_and_gradient(scale, monkeypatch):
+    z_s, z_t, _ = given.logits()
+    z_s = (z_t + scale * z_s).detach().requires_grad_()
+    whole = class_correlation(z_s.double(), z_t.double(), 4.0)
+    (expected,) = torch.autograd.grad(whole, z_s)
+    monkeypatch.setattr("distiller_zoo.mlkd.MOST_CLASSES", 1)
+    images = class_correlation(z_s, z_t, 4.0)
+    assert images.dtype == torch.float32
+    torch.testing.assert_close(images.double(), whole, rtol=1e-3, atol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(images, z_s)[0], expected, rtol=1e-2, atol=1e-9)
 
 
 def outputs() -> tuple:

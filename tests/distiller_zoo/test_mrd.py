@@ -26,6 +26,17 @@ def test_a_steep_sign_counts_pairs_in_the_same_order():
     torch.testing.assert_close(kendall, torch.tensor(1 - (1 / 3 - 1) / 2))
 
 
+@pytest.mark.parametrize("most", [1, 60, 200, 350])
+def test_many_classes_are_ranked_block_by_block_to_the_same_value_and_gradient(most, monkeypatch):
+    z_s, z_t = logits()
+    whole = MRDLoss().kendall(z_s, z_t)
+    expected = materials.gradients(whole, [z_s])
+    monkeypatch.setattr("distiller_zoo.mrd.MOST_DIFFERENCES", most)
+    blocks = MRDLoss().kendall(z_s, z_t)
+    torch.testing.assert_close(blocks, whole)
+    torch.testing.assert_close(materials.gradients(blocks, [z_s]), expected)
+
+
 def test_scale_and_offset_of_rows_do_not_matter_to_rows():
     z_s, z_t = logits()
     loss = MRDLoss()

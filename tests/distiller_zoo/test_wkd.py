@@ -167,5 +167,5 @@ def test_what_it_cannot_serve_is_said():
         WKD(materials.example(), wkd_grid=3)
     with pytest.raises(UserError, match="--wkd_grid 4 does not divide"):
         WKD(materials.example(), wkd_grid=4)
-    with pytest.raises(UserError, match="use --wkd_part logits"):
-        WKD(materials.example(student=((8, 16), (8, 16))))
+    with pytest.raises(UserError, match=r"map of 1 x 1 into cells of 2 places .* use --wkd_part logits"):
+        WKD(materials.example(teacher=((8, 16), (8, 1))))

@@ -82,15 +82,15 @@ def simkd(entry: dict, dtype: torch.dtype = torch.float32) -> dict:
     settings, inputs = entry["settings"], make_inputs(entry, dtype)
     f_s, f_t = inputs["map_student2"], inputs["map_teacher2"]
     classifier = fill(nn.Linear(f_t.shape[1], 100)).to(dtype)
-    network = ReusedClassifier(nn.Identity(), classifier, f_s.shape[1], {}, settings["factor"])
+    network = ReusedClassifier(nn.Identity(), classifier, f_s.shape[1], None, settings["factor"])
     parameters = load_published(network.transfer, entry, lambda key: key.removeprefix("transfer."), dtype)
-    _, projected = network.project(f_s, f_t.shape[-1])
+    _, projected = network.project(f_s, f_t.shape[2:])
     result = measure(entry, SimKDLoss()(projected, f_t), inputs | parameters)
     logits = classifier(projected.mean(dim=(2, 3)))
     result["logits_probe"] = probe(logits)
     result["logits_cross_entropy"] = float(F.cross_entropy(logits, torch.tensor(entry["labels"])).detach())
     network.transfer.eval()
-    evaluated = classifier(network.project(f_s, f_t.shape[-1])[1].mean(dim=(2, 3)))
+    evaluated = classifier(network.project(f_s, f_t.shape[2:])[1].mean(dim=(2, 3)))
     result["eval_logits_probe_after_one_step"] = probe(evaluated)
     return result
 

@@ -15,13 +15,33 @@ BY_HAND = {
     "torchvision:resnet18": ("layer1", "layer2", "layer3", "layer4"),
     "torchvision:vgg11": ("features.9", "features.14", "features.19", "features"),
     "torchvision:mobilenet_v3_small": ("features.1", "features.3", "features.8", "features"),
+    # a whole trunk stands for its last stage where nothing but that stage's norm comes behind it
+    "torchvision:densenet121": (*(f"features.denseblock{k}" for k in (1, 2, 3)), "features"),
+    "torchvision:efficientnet_b0": ("features.2", "features.3", "features.5", "features"),
+    "torchvision:regnet_y_400mf": (*(f"trunk_output.block{k}" for k in (1, 2, 3)), "trunk_output"),
+    "torchvision:mnasnet0_5": ("layers.8", "layers.9", "layers.11", "layers"),
+    "torchvision:mobilenet_v2": ("features.3", "features.6", "features.13", "features"),
+    "torchvision:shufflenet_v2_x0_5": ("conv1", "stage2", "stage3", "conv5"),
+    "torchvision:squeezenet1_1": ("features.1", "features.4", "features.7", "features"),
+    "torchvision:googlenet": ("conv3", "inception3b", "inception4e", "inception5b"),
+    "torchvision:convnext_tiny": ("features.1", "features.3", "features.5", "features"),
+    "torchvision:swin_t": ("features.1", "features.3", "features.5", "permute"),
+    "torchvision:vit_b_16": tuple(f"encoder.layers.encoder_layer_{k}" for k in (2, 5, 8, 11)),
 }
+FIRST_THREE = tuple(BY_HAND)[:3]
 SMALL_OF_TIMM = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet")
 
 
-@pytest.mark.parametrize(
-    "name", ["torchvision:resnet18", "torchvision:mobilenet_v3_small", "torchvision:vgg11"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("size", [64, 96, 224])
+def test_the_rule_finds_the_stages_of_twelve_papers_and_more(name, size):
+    torch.manual_seed(0)
+    taps = choose_taps(build_foreign(name, 10, size), name, size)
+    assert tuple(tap.path for tap in taps.stages) == BY_HAND[name] and taps.how == BY_RULE
+
+
+@pytest.mark.parametrize("name", FIRST_THREE)
 def test_the_rule_finds_the_stages_of_the_papers(name):
     torch.manual_seed(0)
     network = build_foreign(name, 10)
