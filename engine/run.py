@@ -12,12 +12,13 @@ from torch import nn
 from dataset.data import Data, eval_loaders, train_loader
 from engine.evaluation import evaluate
 from engine.facts import facts_of
+from engine.measured import Loaders
 from engine.optimizer import Recipe
-from engine.progress import Progress
+from engine.progress import Progress, last_row
 from engine.run_folder import RunFolder
 from engine.settings import Settings, differences
 from engine.task import Task
-from engine.trainer import Loaders, Trainer
+from engine.trainer import Trainer
 from helper.device import device_name
 from helper.errors import UserError
 from helper.provenance import versions
@@ -107,9 +108,8 @@ def train(
             run.log(f"warning: {warning}")
         progress = trainer.fit()
         results = results_of(run, task, settings, resolved, progress, loaders, score, device)
-        for student in task.students:
-            row = last_row(progress, student.plan.name)
-            run.write_network(trainer.network_content(row), f"{student.plan.name}_last")
+        for name, content in trainer.last_networks().items():
+            run.write_network(content, name)
         if task.ensemble:
             origin = {"num_classes": data.num_classes, "settings_sha256": facts.settings_sha256}
             run.write_network(task.ensemble_state() | origin, "ensemble_last")
@@ -160,11 +160,6 @@ def going_on(progress: Progress) -> str:
     if not progress.epoch and not progress.step:
         return ""
     return f", going on after epoch {progress.epoch} and {progress.step} steps"
-
-
-def last_row(progress: Progress, name: str) -> dict[str, Any]:
-    """The last epoch's row of metrics.csv of a student or the ensemble."""
-    return next(row for row in reversed(progress.rows) if row["student"] == name)
 
 
 def teacher_score(task: Task, name: str | None, loaders: Loaders) -> TeacherScore | None:
@@ -225,6 +220,7 @@ def student_score(student: Any, progress: Progress) -> StudentScore:
         best_epoch=best["epoch"],
         test_acc_top5_last=last["test_acc_top5"],
         test_loss_last=last["test_loss"],
+        test_acc_ema_last=last.get("test_acc_ema"),
         seconds=round(progress.training_seconds, 3),
     )
 

@@ -91,6 +91,15 @@ class Task(nn.Module, ABC):
         """The numbers that the methods' schedules give in epoch `epoch` of a run of `epochs`."""
         return []
 
+    @property
+    def averaged(self) -> dict[str, nn.Module]:
+        """The moving averages of the students' networks by name; empty where none are kept."""
+        return {}
+
+    def averaged_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None]:
+        """Logits (B, C) of these by name."""
+        return {}, None
+
     def after_step(self) -> None:
         """Called after each step of the optimizer."""
 

@@ -21,6 +21,7 @@ from models.checkpoint import no_taps
 from models.initial import initialise
 from modreduce import ensemble_dict
 from modreduce.group import Group
+from modreduce.labels import LabelLoss, balanced_weights
 from modreduce.student import Student, StudentPlan
 from modreduce.teacher import Teacher, outputs
 from modreduce.trial import check_training, make_distiller, with_reasons
@@ -154,7 +155,8 @@ def build_group(
     check_ensemble(online, len(plans))
     if teacher is not None:
         teacher.to(device)
-    students = [_student(plan, teacher, data, settings, device) for plan in plans]
+    label_loss = _label_loss(data, settings).to(device)
+    students = [_student(plan, teacher, data, settings, device, label_loss) for plan in plans]
     fixed_batch = any(s.distiller is not None and s.distiller.fixed_batch for s in students)
     for student in students:
         check_training(student.network, len(data.images), settings.data.batch_size, fixed_batch)
@@ -173,12 +175,25 @@ def build_group(
         seed=seed,
         learning_rates=[settings.recipe.rate_of(plan.model) for plan in plans],
         side_streams=settings.compute.cuda_graph and len(students) > 1,
+        ema=settings.recipe.ema,
     )
     return group.to(device)
 
 
+def _label_loss(data: Data, settings: Settings) -> LabelLoss:
+    """What students learn from the labels, as --class_weights says."""
+    if settings.recipe.class_weights == "none":
+        return LabelLoss()
+    return LabelLoss(balanced_weights(torch.from_numpy(data.labels), data.num_classes))
+
+
 def _student(
-    plan: StudentPlan, teacher: Teacher | None, data: Data, settings: Settings, device: torch.device
+    plan: StudentPlan,
+    teacher: Teacher | None,
+    data: Data,
+    settings: Settings,
+    device: torch.device,
+    label_loss: LabelLoss,
 ) -> Student:
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "network", plan.name))
@@ -187,7 +202,7 @@ def _student(
     said = [] if plan.init is None else [initialise(network, plan.model, plan.init)]
     network = network.to(device, memory_format=torch.channels_last)
     if teacher is None or plan.method is None:
-        return Student(plan, network, said=said)
+        return Student(plan, network, said=said, label_loss=label_loss)
     kind: type[Distiller] = distiller_dict[plan.method]
     options = options_of(kind, settings.options)
     distiller = None
@@ -197,7 +212,7 @@ def _student(
         example = _example(network, teacher, data, settings, plan, device)
         distiller = make_distiller(kind, plan.method, example, teacher, options).to(device)
     kd = kind.kd_loss(plan.model, teacher.name, **{"kd_T": settings.options.get("kd_T")} | options)
-    return Student(plan, network, distiller, kd, kind.has_free_scale(**options), said)
+    return Student(plan, network, distiller, kd, kind.has_free_scale(**options), said, label_loss)
 
 
 @torch.no_grad()

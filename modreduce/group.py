@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller
+from engine.averages import ExponentialAverages
 from engine.task import PRETRAINING, TRAINING, Logged, Task
 from helper.batch import Batch
 from helper.device import autocast
@@ -24,7 +25,8 @@ class Group(Task):
     `train_teacher.py` trains a group of one without teacher, `train_student.py` one with a teacher, and
     `train_modreduce.py` N students with an ensemble: the step is the same.
 
-    learning_rates: one per student; precision, eval_precision: of the networks in training and in `predict`.
+    learning_rates: one per student; precision, eval_precision: of the networks in training and in `predict`;
+    ema: decay of the moving averages of the students' networks, 0 for none.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Group(Task):
         learning_rates: Sequence[float],
         eval_precision: str = "fp32",
         side_streams: bool = False,
+        ema: float = 0.0,
     ):
         super().__init__()
         self.students = nn.ModuleList(students)
@@ -51,6 +54,8 @@ class Group(Task):
         self.fixed_batch = any(distiller.fixed_batch for distiller in self.distillers)
         self.views = tuple(dict.fromkeys(view for distiller in self.distillers for view in distiller.views))
         self.stage = TRAINING
+        # only where they are asked for, so that states without them load
+        self.averages = ExponentialAverages(self._own_networks(), ema) if ema else None
         self._streams = [torch.cuda.Stream(device) for _ in students] if side_streams else None
 
     @property
@@ -68,6 +73,8 @@ class Group(Task):
 
     def begin_stage(self, name: str) -> None:
         self.stage = name
+        if self.averages is not None and name == TRAINING:  # what a first stage made is where they begin
+            self.averages.restart(self._own_networks())
 
     def parameter_groups(self) -> list[dict]:
         """One group of parameters per student with its learning rate, and the ensemble's if it learns."""
@@ -152,12 +159,23 @@ class Group(Task):
                 student.distiller.after_step(student.network)
         if self.stage == TRAINING:
             self.online.after_step(list(self.students))
+            if self.averages is not None:
+                self.averages.follow(self._own_networks())
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """Logits (B, C) by name, 'ensemble' among them if there is one, and the ensemble's weights (N,)."""
         with autocast(self.device, self.eval_precision):
-            return fused_logits(self.names, [s.network for s in self.students], self.online, images)
+            return fused_logits(self.names, self._own_networks(), self.online, images)
+
+    @property
+    def averaged(self) -> dict[str, nn.Module]:
+        return {} if self.averages is None else dict(zip(self.names, self.averages, strict=True))
+
+    @torch.no_grad()
+    def averaged_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None]:
+        with autocast(self.device, self.eval_precision):
+            return {name: network(images).float() for name, network in self.averaged.items()}, None
 
     @torch.no_grad()
     def teacher_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None] | None:
@@ -206,6 +224,10 @@ class Group(Task):
                 )
         return found
 
+    def _own_networks(self) -> list[nn.Module]:
+        """The networks of the students."""
+        return [student.network for student in self.students]
+
     def _networks(self) -> dict[str, nn.Module]:
         """The networks of the students by name, and the teacher's."""
         own = {student.name: student.network for student in self.students}
@@ -217,8 +239,7 @@ class Group(Task):
 
     def compile(self, **options: Any) -> None:
         """Compile the networks and what the methods compute, in place: the names of their weights stay."""
-        networks = [student.network for student in self.students]
-        for network in [*networks, *([self.teacher.network] if self.teacher else [])]:
+        for network in [*self._own_networks(), *([self.teacher.network] if self.teacher else [])]:
             network.outputs = torch.compile(network.outputs, **options)
             network.compile(**options)
         for distiller in self.distillers:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller, LossWeights, Terms
 from distiller_zoo.kd import TEMPERATURE, DistillKL
 from helper.batch import Batch, Output
 from helper.device import full_precision
+from modreduce.labels import LabelLoss
 from modreduce.teacher import outputs
 
 __all__ = ["LossWeights", "Student", "StudentPlan"]
@@ -50,7 +50,7 @@ class Student(nn.Module):
     """A network that learns from labels, from a teacher's logits, and by one method of `distiller_zoo`.
 
     kd: the loss of the teacher's logits; free_scale: whether nothing holds the scale of the student's logits;
-    said: what there is to say of how its network was made.
+    said: what there is to say of how its network was made; label_loss: that of the labels.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Student(nn.Module):
         kd: nn.Module | None = None,
         free_scale: bool = False,
         said: Sequence[str] = (),
+        label_loss: LabelLoss | None = None,
     ):
         super().__init__()
         self.plan, self.name = plan, plan.name
@@ -69,6 +70,7 @@ class Student(nn.Module):
         self.distiller = distiller
         self.kd = kd if kd is not None else DistillKL(TEMPERATURE)
         self.free_scale = free_scale
+        self.label_loss = label_loss or LabelLoss()
         # how far the method's weight has grown; set at the start of each epoch, so no part of the state
         self.register_buffer("grown", torch.ones(()), persistent=False)
 
@@ -114,7 +116,7 @@ class Student(nn.Module):
         """
         output = outputs(self.network, batch)
         with full_precision(output.logits.device.type):
-            terms = {"ce": F.cross_entropy(output.logits, batch.labels)}
+            terms = {"ce": self.label_loss(output.logits, batch.labels)}
             if teacher is not None and self.plan.weights.alpha:
                 terms["kd"] = self.kd(output.logits, teacher.logits)
             if self.distiller is not None:
