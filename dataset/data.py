@@ -57,6 +57,11 @@ class Data:
         """Classes of the data set."""
         return self.dataset.num_classes
 
+    @property
+    def has_unlabelled(self) -> bool:
+        """Whether training images are without a label, which is then -1."""
+        return bool((self.labels < 0).any())
+
     def fingerprint(self) -> str:
         """SHA-256 of all images and labels that a run sees: a resumed run must see the same."""
         return self._sha256

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from helper.batch import Batch
 
 TRAINING, PRETRAINING = "training", "pretraining"
+LABELLED = "labelled"
 
 
 class Logged(NamedTuple):
     """What a step logs: the names of its terms, and their means over the batch, (students,
     terms), on the device.
 
-    The first two terms are 'loss' and 'correct'; a term that a student does not have is 0.
+    The first two terms are 'loss' and 'correct'; a term that a student does not have is 0. Where images may
+    be without a label, whose answers are never correct, LABELLED is the share of the others.
     """
 
     terms: tuple[str, ...]

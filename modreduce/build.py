@@ -139,6 +139,19 @@ def check_ensemble(online: str, students: int) -> None:
         raise UserError(f"--online {online} needs at least {fewest} students, --distill names {students}")
 
 
+def check_unlabelled(plans: Sequence[StudentPlan]) -> None:
+    """Raise UserError, which names the methods that are allowed, if one of these needs the label of every
+    image.
+    """
+    for plan in plans:
+        if plan.method and plan.weights.beta and distiller_dict[plan.method].reads_labels:
+            allowed = ", ".join(name for name, kind in distiller_dict.items() if not kind.reads_labels)
+            raise UserError(
+                f"--distill {plan.method} needs the label of every image, and some training images have "
+                f"none: allowed are {allowed}"
+            )
+
+
 def build_group(
     plans: Sequence[StudentPlan],
     teacher: Teacher | None,
@@ -153,6 +166,8 @@ def build_group(
     Each student's weights depend on the seed and its name alone, not on who its peers are.
     """
     check_ensemble(online, len(plans))
+    if data.has_unlabelled:
+        check_unlabelled(plans)
     if teacher is not None:
         teacher.to(device)
     label_loss = _label_loss(data, settings).to(device)
@@ -165,6 +180,8 @@ def build_group(
     kind = ensemble_dict[online]
     ensemble = kind(len(students), data.num_classes, **options_of(kind, settings.options))
     ensemble.join(students)
+    if data.has_unlabelled:
+        ensemble.take_unlabelled()
     group = Group(
         students,
         teacher,
@@ -176,15 +193,17 @@ def build_group(
         learning_rates=[settings.recipe.rate_of(plan.model) for plan in plans],
         side_streams=settings.compute.cuda_graph and len(students) > 1,
         ema=settings.recipe.ema,
+        unlabelled=data.has_unlabelled,
     )
     return group.to(device)
 
 
 def _label_loss(data: Data, settings: Settings) -> LabelLoss:
     """What students learn from the labels, as --class_weights says."""
-    if settings.recipe.class_weights == "none":
-        return LabelLoss()
-    return LabelLoss(balanced_weights(torch.from_numpy(data.labels), data.num_classes))
+    weights = None
+    if settings.recipe.class_weights == "balanced":
+        weights = balanced_weights(torch.from_numpy(data.labels), data.num_classes)
+    return LabelLoss(weights, data.has_unlabelled)
 
 
 def _student(

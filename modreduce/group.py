@@ -15,8 +15,9 @@ from helper.device import autocast
 from helper.randomness import derive_seed
 from models.tapped import said_of, tap_names
 from modreduce.online import OnlineMethod
-from modreduce.student import Student, method_sum
+from modreduce.student import Student
 from modreduce.teacher import Teacher
+from modreduce.terms import logged, method_sum
 
 
 class Group(Task):
@@ -26,7 +27,8 @@ class Group(Task):
     `train_modreduce.py` N students with an ensemble: the step is the same.
 
     learning_rates: one per student; precision, eval_precision: of the networks in training and in `predict`;
-    ema: decay of the moving averages of the students' networks, 0 for none.
+    ema: decay of the moving averages of the students' networks, 0 for none; unlabelled: whether images may be
+    without a label.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Group(Task):
         eval_precision: str = "fp32",
         side_streams: bool = False,
         ema: float = 0.0,
+        unlabelled: bool = False,
     ):
         super().__init__()
         self.students = nn.ModuleList(students)
@@ -50,6 +53,7 @@ class Group(Task):
         self.device, self.seed = device, seed
         self.precision, self.eval_precision = precision, eval_precision
         self.learning_rates = list(learning_rates)
+        self.unlabelled = unlabelled
         self.ensemble = online.name if online.has_ensemble else None
         self.fixed_batch = any(distiller.fixed_batch for distiller in self.distillers)
         self.views = tuple(dict.fromkeys(view for distiller in self.distillers for view in distiller.views))
@@ -138,7 +142,7 @@ class Group(Task):
         total = torch.stack(losses).sum()
         if own_loss is not None:
             total = total + own_loss
-        return total, logged(losses, terms, logits, batch)
+        return total, logged(losses, terms, logits, batch, self.unlabelled)
 
     def _pretrain(self, batch: Batch) -> tuple[Tensor, Logged]:
         """The first stage's loss: of the students whose method has one; the others wait."""
@@ -151,7 +155,7 @@ class Group(Task):
                 losses.append(method_sum(own) if own else zero)
                 terms.append(own)
                 outputs.append(output.logits)
-        return torch.stack(losses).sum(), logged(losses, terms, outputs, batch)
+        return torch.stack(losses).sum(), logged(losses, terms, outputs, batch, self.unlabelled)
 
     def after_step(self) -> None:
         for student in self.students:
@@ -269,19 +273,3 @@ def fused_logits(
     fused = online.fuse(logits, images)
     named = dict(zip(names, logits, strict=True))
     return (named, None) if fused is None else (named | {"ensemble": fused[0]}, fused[1])
-
-
-@torch.no_grad()
-def logged(
-    losses: Sequence[Tensor], terms: Sequence[dict[str, Tensor]], logits: Sequence[Tensor], batch: Batch
-) -> Logged:
-    """The terms of all students side by side: loss, share of correct answers, and every named term."""
-    own = dict.fromkeys(name for found in terms for name in found)
-    order = sorted(own, key=lambda name: {"ce": 0, "kd": 1, "online": 3}.get(name, 2))
-    zero = losses[0].new_zeros(())
-    rows = []
-    for loss, found, z in zip(losses, terms, logits, strict=True):
-        correct = (z.argmax(dim=1) == batch.labels).float().mean()
-        values = [found[name].detach() if name in found else zero for name in order]
-        rows.append(torch.stack([loss.detach(), correct, *values]))
-    return Logged(("loss", "correct", *order), torch.stack(rows))

@@ -1,18 +1,19 @@
 """A student: a network, what it learns from the teacher, and how much each kind of knowledge counts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from distiller_zoo.base import Distiller, LossWeights, Terms
+from distiller_zoo.base import Distiller, LossWeights
 from distiller_zoo.kd import TEMPERATURE, DistillKL
 from helper.batch import Batch, Output
 from helper.device import full_precision
 from modreduce.labels import LabelLoss
 from modreduce.teacher import outputs
+from modreduce.terms import method_sum, named
 
 __all__ = ["LossWeights", "Student", "StudentPlan"]
 
@@ -149,26 +150,3 @@ class Student(nn.Module):
     def offline(self, terms: dict[str, Tensor]) -> Tensor:
         """The student's offline loss (ModReduce: m_k * (CE + KD + beta * method) / (1 + 1 + beta))."""
         return self.scale() * self.offline_sum(terms)
-
-
-OTHER_TERMS = ("ce", "kd", "online")
-
-
-def named(found: Terms) -> dict[str, Tensor]:
-    """A method's terms by name; one that has no name of its own is called 'method'.
-
-    Raises ValueError for a name that stands for something else.
-    """
-    terms = dict(found) if not isinstance(found, Tensor) else {"method": found}
-    if taken := terms.keys() & {*OTHER_TERMS, "loss", "correct"}:
-        raise ValueError(f"a method's term cannot be called {taken.pop()!r}: that name is taken")
-    return terms
-
-
-def method_sum(terms: dict[str, Tensor]) -> Tensor | None:
-    """The sum of the method's own terms; None where there is none."""
-    own: Iterable[Tensor] = [value for name, value in terms.items() if name not in OTHER_TERMS]
-    total = None
-    for value in own:
-        total = value if total is None else total + value
-    return total
