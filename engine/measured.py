@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dataset.loader import EvalLoader, TrainLoader
-from engine.evaluation import Scores, evaluate
+from engine.evaluation import Classes, Scores, evaluate
 from engine.task import Task
+from reporting.per_class import PerClass, names_of_classes
 
 
 class Loaders(NamedTuple):
@@ -72,3 +73,17 @@ def note_best(
         }
         better.append(row)
     return better
+
+
+def per_class_of(
+    task: Task, loaders: Loaders, teacher: Classes, num_classes: int, class_names: Sequence[str] | None
+) -> PerClass:
+    """What the students, the ensemble and the teacher take the test images for, in one pass of the former.
+
+    teacher: what the teacher took them for; empty without one.
+    """
+    task.eval()
+    classes = Classes()
+    evaluate(task.predict, loaders.test, classes)
+    classes.predicted |= teacher.predicted
+    return PerClass(*classes.arrays(), names_of_classes(class_names, num_classes))
