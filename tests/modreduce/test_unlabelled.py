@@ -30,7 +30,7 @@ PARTLY = LABELS.where(HAS, torch.tensor(UNLABELLED))
 def lacking(data: Data) -> Data:
     """The data, without the labels of the second half of its images."""
     labels = np.where(np.arange(len(data.labels)) < len(data.labels) // 2, data.labels, UNLABELLED)
-    return replace(data, labels=labels)
+    return replace(data, train=replace(data.train, labels=labels))
 
 
 @pytest.mark.parametrize("weights", [None, balanced_weights(LABELS, 10)])
