@@ -42,7 +42,7 @@ def accuracy_figure(
     alone = len(named) == len(order)
     if alone:
         figure = style.figure(7.2, 1.6 + 0.24 * max(len(named), 4))
-        panel = style.axes(figure, title, "Top-1 accuracy (%)", "")
+        panel = style.axes(figure, title, "Top-1 accuracy (%)", "Class")
     else:
         figure = style.figure(12.4, 5.8)
         curves = style.axes(figure, title, "Classes, the worst first", "Top-1 accuracy (%)", 121)
