@@ -3,6 +3,7 @@
     python evaluate.py --path save/models/resnet56_vanilla/ckpt_epoch_240.pth
     python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth RUN/semckd_last.pth   # and fused by the mean
     python evaluate.py --path RUN/kd_last.pth RUN/crd_last.pth --ensemble RUN/ensemble_last.pth
+    python evaluate.py --path RUN/kd_last.pth --per_class FOLDER   # accuracy of each class, confusions
 
 --ensemble fuses the networks, in the order of its students, with the weights that a run of train_modreduce.py
 learned. Networks are evaluated in float32 unless --precision asks for something else, and with the
@@ -18,6 +19,7 @@ from helper.errors import UserError, run_script
 from helper.files import check_folder, write_atomically
 from models import check_model
 from modreduce.flags import add_test_data_flags
+from reporting.style import require_plots
 
 if TYPE_CHECKING:
     from engine.evaluation import Scores
@@ -35,6 +37,13 @@ def parser() -> Parser:
     flags.add_argument(
         "--ensemble", type=path, help="a run's ensemble_last.pth (default: the mean of the logits)"
     )
+    flags.add_argument(
+        "--per_class",
+        type=path,
+        metavar="FOLDER",
+        help="write every class's accuracy and each network's confusions there, as tables and pictures (for "
+        "more than 2,000 classes no confusions)",
+    )
     flags.add_argument("--json", type=path, help="write the scores there too")
     add_test_data_flags(flags)
     flags.add_flags(COMPUTE, "device", without=(*OF_TRAINING, "precision"))
@@ -50,23 +59,28 @@ def main() -> None:
         check_folder(args.json.parent, "--json")
         if args.json.is_dir():
             raise UserError(f"--json: {args.json} is a folder: name a file in it")
+    if args.per_class:
+        check_folder(args.per_class, "--per_class")
+        require_plots()
     if len({one.absolute() for one in args.path}) < len(args.path):
         raise UserError("--path names a checkpoint twice: name each one once")
     if args.model is not None:
         check_model("--model", args.model)
 
     from dataset.data import load_test_data
+    from engine.evaluation import Classes
     from helper.device import Compute, device_name, prepare
     from helper.results import DIGITS
     from models.checkpoint import read_network
-    from modreduce.saved import load_ensemble, score_files
+    from modreduce.saved import load_ensemble, score_files, write_classes
 
     device, precision = prepare(Compute(**options_of(COMPUTE, vars(args))))
     files = [read_network(one, args.model) for one in args.path]
     ensemble, of_ensemble = load_ensemble(args.ensemble, files) if args.ensemble else (None, None)
     made_for = files[0].record
     dataset, settings = load_test_data(vars(args), made_for.image_size, made_for.resize)
-    scores, notes = score_files(files, ensemble, dataset, settings, device, precision)
+    classes = Classes() if args.per_class else None
+    scores, notes = score_files(files, ensemble, dataset, settings, device, precision, classes)
     for note in (*notes, *([of_ensemble] if of_ensemble else [])):
         print(f"note: {note}")
     names = {str(file.path): f"{file.path} ({file.arch})" for file in files}
@@ -74,6 +88,9 @@ def main() -> None:
     named = {names[name]: score for name, score in scores.items()}
     head = f"{settings.dataset}, test set, {precision} on {device_name(device)}"
     print(f"{head}\n{as_table(named)}")
+    if classes is not None:
+        write_classes(classes, args.path, dataset, args.per_class)
+        print(f"accuracies of classes and confusions are in {args.per_class}")
     if args.json:
         entries = {
             name: {

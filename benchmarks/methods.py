@@ -36,8 +36,8 @@ from helper.errors import run_script
 from helper.timing import added_memory, alternate, count_flops, medians
 from models import build_network, model_dict
 from modreduce.build import build_group, plan_students
-from modreduce.student import method_sum, named
 from modreduce.teacher import Teacher, outputs
+from modreduce.terms import method_sum, named
 from reporting.published import by_number
 
 METHODS = [name for name in distiller_dict if name not in distiller_dict.aliases()]

@@ -69,6 +69,11 @@ class Data:
         """(n,) int64: of the training part."""
         return self.train.labels
 
+    @property
+    def has_unlabelled(self) -> bool:
+        """Whether training images are without a label, which is then -1."""
+        return bool((self.labels < 0).any())
+
     def resolved(self) -> dict[str, Any]:
         """What the settings came to: the hash, and for pictures from files what it is of, and their size."""
         found = {"data_sha256": self.fingerprint()}

@@ -58,8 +58,9 @@ class Distiller(nn.Module):
     loss is the published one; warm_up: epochs over which beta grows linearly; pretraining: epochs of
     `pretrain` before the run; views: further views of each batch that it reads; fixed_batch: whether every
     batch must have the size of the first; free_scale: whether nothing holds the scale of the student's
-    logits, so that an ensemble has to standardise them first; size_flag: the flag that makes its layers
-    smaller, if there is one.
+    logits, so that an ensemble has to standardise them first; reads_labels: whether the loss or the
+    constructor looks at labels, so that no image may be without one; size_flag: the flag that makes its
+    layers smaller, if there is one.
     """
 
     label: ClassVar[str] = ""
@@ -71,6 +72,7 @@ class Distiller(nn.Module):
     views: ClassVar[tuple[str, ...]] = ()
     fixed_batch: ClassVar[bool] = False
     free_scale: ClassVar[bool] = False
+    reads_labels: ClassVar[bool] = False
     size_flag: ClassVar[str] = ""
 
     def __init__(self, example: Example):

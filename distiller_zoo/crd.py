@@ -136,6 +136,7 @@ class CRD(Distiller):
     )
     weights = LossWeights(1.0, 1.0, 0.8)
     multiplier = 1.0
+    reads_labels = True
 
     def __init__(
         self,

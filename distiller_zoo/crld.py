@@ -61,6 +61,7 @@ class CRLD(Distiller):
     )
     weights = LossWeights(1.0, 0.0, 1.0)
     views = ("strong",)
+    reads_labels = True
 
     def __init__(
         self,

@@ -123,6 +123,7 @@ class CTKDDKD(CTKD):
     label = "CTKD + DKD"
     formula = "DKD with T = 1 + 20 sigmoid(w), w trained to raise it"
     weights = LossWeights(1.0, 0.0, 1.0)
+    reads_labels = True
 
     def __init__(
         self,

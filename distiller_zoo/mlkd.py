@@ -130,6 +130,7 @@ class MLKD(Distiller):
     )
     weights = LossWeights(0.1, 0.0, 1.0)
     views = ("strong",)
+    reads_labels = True
 
     def __init__(
         self,

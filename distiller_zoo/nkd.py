@@ -54,6 +54,7 @@ class NKD(Distiller):
     label = "NKD"
     formula = "-p_t,y log p_s,y - gamma T^2 sum_k n_t,k log n_s,k; n = softmax(z / T)"
     weights = LossWeights(1.0, 0.0, 1.0)
+    reads_labels = True
 
     def __init__(
         self,

@@ -60,6 +60,7 @@ class RLD(Distiller):
     )
     weights = LossWeights(1.0, 0.0, 1.0)
     warm_up = 20
+    reads_labels = True
 
     def __init__(
         self,

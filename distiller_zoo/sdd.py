@@ -111,6 +111,7 @@ class SDD(Distiller):
         "image disagree, for the teacher"
     )
     weights = LossWeights(0.1, 0.0, 0.9)
+    reads_labels = True
 
     def __init__(
         self,

@@ -195,6 +195,7 @@ class WKD(Distiller):
         "ten Sinkhorn iterations"
     )
     weights = LossWeights(1.0, 0.0, 1.0)
+    reads_labels = True
 
     def __init__(
         self,

@@ -2,8 +2,10 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,19 +25,40 @@ class Scores(NamedTuple):
     top5: float
 
 
+@dataclass
+class Classes:
+    """What the images of a split show, and what each name takes them for, part by part: (B,) int64."""
+
+    labels: list[Tensor] = field(default_factory=list)
+    predicted: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def arrays(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The same of all images (n,); waits for the device."""
+        whole = {name: torch.cat(parts).cpu().numpy() for name, parts in self.predicted.items()}
+        return torch.cat(self.labels).cpu().numpy(), whole
+
+
 @torch.no_grad()
-def evaluate(predict: Predict, batches: Iterable[Batch]) -> tuple[dict[str, Scores], list[float] | None]:
+def evaluate(
+    predict: Predict, batches: Iterable[Batch], classes: Classes | None = None
+) -> tuple[dict[str, Scores], list[float] | None]:
     """Scores by name, and the ensemble's weights averaged over the images, of what `predict` says of batches.
 
     predict: images (B, 3, H, W) to logits (B, C) by name, and the weights (N,) or None. With fewer than five
     classes the top-5 accuracy is the top-C accuracy, 100 %. A batch for which the memory is too small is
     halved, and so are those that follow; raises what `predict` raised once a single image is too much.
+    classes: is told every image's class, if given.
     """
     sums: dict[str, Tensor] = {}
     weight_sum, count = None, 0
     for images, labels, (named, weights) in _predictions(predict, batches):
         for name, logits in named.items():
-            sums[name] = sums.get(name, 0) + _sums(logits.float(), labels)
+            ranked = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
+            sums[name] = sums.get(name, 0) + _sums(logits.float(), ranked, labels)
+            if classes is not None:
+                classes.predicted.setdefault(name, []).append(ranked[:, 0])
+        if classes is not None:
+            classes.labels.append(labels)
         if weights is not None:
             weight_sum = (0 if weight_sum is None else weight_sum) + weights.double() * len(images)
         count += len(images)
@@ -79,11 +102,12 @@ def _try(predict: Predict, images: Tensor) -> Prediction | None:
     return None
 
 
-def _sums(logits: Tensor, labels: Tensor) -> Tensor:
+def _sums(logits: Tensor, ranked: Tensor, labels: Tensor) -> Tensor:
     """(3,) float64: cross-entropy, and how many are right among one and five, each summed over the images.
 
-    The loss of an image is rounded before it is summed: sums are the same for batches of any size.
+    ranked: (B, 5), the most likely classes. The loss of an image is rounded before it is summed: sums are the
+    same for batches of any size.
     """
-    ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+    right = ranked == labels[:, None]
     loss = F.cross_entropy(logits, labels, reduction="none").double().sum()
-    return torch.stack([loss, ranked[:, 0].sum().double(), ranked.sum().double()])
+    return torch.stack([loss, right[:, 0].sum().double(), right.sum().double()])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engine.task import Logged
+from engine.task import LABELLED, Logged
 
 SECONDS_BETWEEN_LOOKS = 0.5
 NOT_A_CAUSE = ("loss", "correct")  # a sum is not the cause of what is not finite, and comes after its parts
@@ -60,12 +60,18 @@ class Meters:
         self.images = state["images"]
 
     def means(self) -> dict[str, list[float]]:
-        """Each term's mean over the images so far, per student; waits for the device."""
+        """Each term's mean over the images so far, per student; waits for the device.
+
+        That of 'correct' is over the images that have a label, if some have none.
+        """
         return self._as_means(self._sums.cpu(), self.images)
 
     def _as_means(self, sums: Tensor, images: int) -> dict[str, list[float]]:
-        means = (sums / max(images, 1)).T.tolist()
-        return dict(zip(self.terms, means, strict=True))
+        means = dict(zip(self.terms, (sums / max(images, 1)).T.tolist(), strict=True))
+        if (labelled := means.pop(LABELLED, None)) is not None:
+            pairs = zip(means["correct"], labelled, strict=True)
+            means["correct"] = [correct / share if share else 0.0 for correct, share in pairs]
+        return means
 
     def now_and_then(self) -> dict[str, list[float]] | None:
         """The means a moment ago, at most twice a second and without making the device wait; else None."""

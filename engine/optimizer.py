@@ -70,6 +70,19 @@ class Recipe:
         "clip each student's gradient to this norm (default 0: off)",
         {"metavar": "NORM"},
     ] = 0.0
+    class_weights: Annotated[
+        str,
+        ("none", "balanced"),
+        "balanced: in a student's own cross-entropy an image of class c counts n / (C n_c), for n_c of n "
+        "training images in C classes; an ensemble's and a method's own losses stay as they are",
+    ] = "none"
+    ema: Annotated[
+        float,
+        fraction,
+        "keep an exponential moving average of each student's weights beside them, with a decay of "
+        "min(DECAY, (1 + t) / (10 + t)) at step t (default 0: off; usual 0.999 to 0.9999)",
+        {"metavar": "DECAY"},
+    ] = 0.0
     init_epochs: Annotated[
         int | None,
         non_negative_int,

@@ -53,9 +53,15 @@ def epoch_line(progress: Progress, rows: Sequence[Mapping[str, Any]], epochs: in
     parts = []
     for row in rows:
         loss = f" (loss {row['train_loss']:.3f})" if "train_loss" in row else ""
-        parts.append(f"{row['student']} {row['test_acc']:.2f} %{loss}")
+        averaged = f", averaged {row['test_acc_ema']:.2f} %" if "test_acc_ema" in row else ""
+        parts.append(f"{row['student']} {row['test_acc']:.2f} %{averaged}{loss}")
     left = seconds / progress.epoch * (epochs - progress.epoch)
     return (
         f"epoch {progress.epoch}/{epochs}  test accuracy: {', '.join(parts)}  "
         f"{rows[-1]['seconds']:.1f} s, {tqdm.format_interval(left)} left"
     )
+
+
+def last_row(progress: Progress, name: str) -> dict[str, Any]:
+    """The last epoch's row of metrics.csv of a student or the ensemble."""
+    return next(row for row in reversed(progress.rows) if row["student"] == name)

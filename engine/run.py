@@ -10,19 +10,21 @@ import torch
 from torch import nn
 
 from dataset.data import Data, eval_loaders, train_loader
-from engine.evaluation import evaluate
+from engine.evaluation import Classes, evaluate
 from engine.facts import facts_of
+from engine.measured import Loaders, per_class_of
 from engine.optimizer import Recipe
-from engine.progress import Progress
+from engine.progress import Progress, last_row
 from engine.run_folder import RunFolder
 from engine.settings import Settings, differences
 from engine.task import Task
-from engine.trainer import Loaders, Trainer
+from engine.trainer import Trainer
 from helper.device import device_name
 from helper.errors import UserError
 from helper.provenance import versions
 from helper.results import EnsembleScore, Results, StudentScore, TeacherScore, table
 from helper.sizes import ImageSize, sides
+from reporting.per_class import LARGEST_MATRIX, write_per_class
 from reporting.run_plots import plot_run
 from reporting.style import require_plots
 
@@ -103,18 +105,22 @@ def train(
         run.log(f"{run.path}: {images}, {device_name(device)}, {how}{going_on(trainer.progress)}")
         for line in (*(f"note: {note}" for note in notes), *task.remarks()):
             run.log(line)
-        score = teacher_score(task, teacher, loaders)
+        by_teacher = Classes()
+        score = teacher_score(task, teacher, loaders, by_teacher)
         if score is not None and (warning := warn_of_teacher(score.test_acc)):
             run.log(f"warning: {warning}")
         progress = trainer.fit()
         results = results_of(run, task, settings, resolved, progress, loaders, score, device)
-        for student in task.students:
-            row = last_row(progress, student.plan.name)
-            run.write_network(trainer.network_content(row), f"{student.plan.name}_last")
+        for name, content in trainer.last_networks().items():
+            run.write_network(content, name)
         if task.ensemble:
             origin = {"num_classes": data.num_classes, "settings_sha256": facts.settings_sha256}
             run.write_network(task.ensemble_state() | origin, "ensemble_last")
         plot_run(run.path, progress.rows, results)
+        of_classes = per_class_of(task, loaders, by_teacher, data.num_classes, data.dataset.class_names)
+        write_per_class(of_classes, run.path, run.path / "plots", task.names, results)
+        if not of_classes.has_matrices:
+            run.log(f"note: no confusion matrices, as there are more than {LARGEST_MATRIX} classes")
         results.write(run.path / "results.json")
         run.log(f"finished: results, plots and networks are in {run.path}")
         print(table(results))
@@ -163,16 +169,13 @@ def going_on(progress: Progress) -> str:
     return f", going on after epoch {progress.epoch} and {progress.step} steps"
 
 
-def last_row(progress: Progress, name: str) -> dict[str, Any]:
-    """The last epoch's row of metrics.csv of a student or the ensemble."""
-    return next(row for row in reversed(progress.rows) if row["student"] == name)
-
-
-def teacher_score(task: Task, name: str | None, loaders: Loaders) -> TeacherScore | None:
-    """The teacher's name and accuracy in percent, measured on the run's own test set."""
+def teacher_score(task: Task, name: str | None, loaders: Loaders, classes: Classes) -> TeacherScore | None:
+    """The teacher's name and accuracy in percent, measured on the run's own test set, whose `classes` are
+    told.
+    """
     if name is None:
         return None
-    scores, _ = evaluate(task.teacher_logits, loaders.test)
+    scores, _ = evaluate(task.teacher_logits, loaders.test, classes)
     return TeacherScore(model=name, test_acc=scores["teacher"].top1)
 
 
@@ -226,6 +229,7 @@ def student_score(student: Any, progress: Progress) -> StudentScore:
         best_epoch=best["epoch"],
         test_acc_top5_last=last["test_acc_top5"],
         test_loss_last=last["test_loss"],
+        test_acc_ema_last=last.get("test_acc_ema"),
         seconds=round(progress.training_seconds, 3),
     )
 

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from helper.batch import Batch
 
 TRAINING, PRETRAINING = "training", "pretraining"
+LABELLED = "labelled"
 
 
 class Logged(NamedTuple):
     """What a step logs: the names of its terms, and their means over the batch, (students,
     terms), on the device.
 
-    The first two terms are 'loss' and 'correct'; a term that a student does not have is 0.
+    The first two terms are 'loss' and 'correct'; a term that a student does not have is 0. Where images may
+    be without a label, whose answers are never correct, LABELLED is the share of the others.
     """
 
     terms: tuple[str, ...]
@@ -90,6 +92,15 @@ class Task(nn.Module, ABC):
     def schedule(self, epoch: int, epochs: int) -> Sequence[float]:
         """The numbers that the methods' schedules give in epoch `epoch` of a run of `epochs`."""
         return []
+
+    @property
+    def averaged(self) -> dict[str, nn.Module]:
+        """The moving averages of the students' networks by name; empty where none are kept."""
+        return {}
+
+    def averaged_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None]:
+        """Logits (B, C) of these by name."""
+        return {}, None
 
     def after_step(self) -> None:
         """Called after each step of the optimizer."""

@@ -6,17 +6,16 @@ import math
 import signal
 import time
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from dataset.loader import EvalLoader, TrainLoader
-from engine.evaluation import Scores, evaluate
 from engine.former import state_of_today
+from engine.measured import Loaders, evaluated_rows, note_best
 from engine.meters import Meters
 from engine.optimizer import Recipe, load_optimizer, make_optimizer, set_learning_rates
-from engine.progress import Progress, brief, epoch_line
+from engine.progress import Progress, brief, epoch_line, last_row
 from engine.run_folder import RunFolder
 from engine.step import GraphedStep, Step
 from engine.task import PRETRAINING, TRAINING, Task
@@ -25,14 +24,6 @@ from helper.randomness import derive_seed, random_states, set_random_states
 from helper.signals import StopSignals
 from models.record import NetworkRecord
 from models.tapped import tap_names
-
-
-class Loaders(NamedTuple):
-    """The batches of a run: to train on, to test on, and those held out to select the best epoch."""
-
-    train: TrainLoader
-    test: EvalLoader
-    validation: EvalLoader | None
 
 
 class Trainer:
@@ -194,61 +185,53 @@ class Trainer:
         online_weight: float | None,
         start: float,
     ) -> list[dict[str, Any]]:
-        """The rows of metrics.csv for an epoch (from 1), one per student and one for the ensemble."""
-        self.task.eval()
-        test, weights = evaluate(self.task.predict, self.loaders.test)
-        validation = (
-            evaluate(self.task.predict, self.loaders.validation)[0] if self.loaders.validation else {}
+        """The rows of metrics.csv for an epoch (from 1); raises Diverged if a loss in them is not finite."""
+        rows, self.progress.weights = evaluated_rows(
+            self.task, self.loaders, epoch, means, rates, online_weight, start
         )
-        self.progress.weights = weights
-        rows = []
-        for name, scores in test.items():
-            row: dict[str, Any] = {"epoch": epoch, "student": name, "learning_rate": rates.get(name)}
-            if name in self.students:
-                k = self.task.names.index(name)
-                values = {term: column[k] for term, column in means.items()}
-                row |= {"train_loss": values.pop("loss"), "train_acc": 100 * values.pop("correct")}
-                row |= {f"loss_{term}": value for term, value in values.items() if value}
-                row |= {"ensemble_weight": weights[k] if weights else None, "online_weight": online_weight}
-            if not math.isfinite(scores.loss):
-                raise self._diverged(name, "the test loss", scores.loss)
-            row |= {"test_loss": scores.loss, "test_acc": scores.top1, "test_acc_top5": scores.top5}
-            if name in validation:
-                held_out: Scores = validation[name]
-                row |= {"val_loss": held_out.loss, "val_acc": held_out.top1}
-            rows.append(row | {"seconds": round(time.perf_counter() - start, 3)})
+        for row in rows:
+            if not math.isfinite(row["test_loss"]):
+                raise self._diverged(row["student"], "the test loss", row["test_loss"])
         return rows
 
     def _keep_best(self, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Remember the best epoch of each name; returns the networks of the students that just had theirs."""
-        networks = {}
-        for row in rows:
-            name = row["student"]
-            selecting = row.get("val_acc", row["test_acc"])
-            if name in self.progress.best and selecting <= self.progress.best[name]["selecting"]:
-                continue
-            self.progress.best[name] = {
-                "selecting": selecting,
-                "epoch": row["epoch"],
-                "test_acc": row["test_acc"],
-            }
-            if name in self.students:
-                networks[f"{name}_best"] = self.network_content(row)
-        return networks
+        better = note_best(self.progress.best, rows)
+        return {
+            f"{row['student']}_best": self.network_content(row)
+            for row in better
+            if row["student"] in self.students
+        }
 
-    def network_content(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A student's checkpoint in the published teachers' format, for a row of metrics.csv."""
+    def last_networks(self) -> dict[str, dict[str, Any]]:
+        """Each student's network after the last epoch, and its moving average if one is kept, by the names of
+        their files.
+        """
+        found = {}
+        for name in self.students:
+            row = last_row(self.progress, name)
+            found[f"{name}_last"] = self.network_content(row)
+            if name in self.task.averaged:
+                found[f"{name}_ema_last"] = self.network_content(row, averaged=True)
+        return found
+
+    def network_content(self, row: dict[str, Any], averaged: bool = False) -> dict[str, Any]:
+        """A student's checkpoint in the published teachers' format, for a row of metrics.csv.
+
+        averaged: of the moving average of its network.
+        """
         student = self.students[row["student"]]
         record = replace(
             self.facts,
             arch=student.plan.arch,
             student=student.plan.name,
             epoch=row["epoch"],
-            accuracy=row["test_acc"],
+            accuracy=row["test_acc_ema" if averaged else "test_acc"],
             taps=tap_names(student.network),
             small_stem=student.plan.small_stem or None,
+            ema=self.recipe.ema if averaged else None,
         )
-        return record.content(student.network)
+        return record.content(self.task.averaged[student.plan.name] if averaged else student.network)
 
     def _state_if_due(self) -> dict[str, Any] | None:
         """The state, unless one was written less than `save_every` seconds ago and more are to come."""

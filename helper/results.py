@@ -20,6 +20,7 @@ from helper.files import write_atomically
 RESULTS, METRICS_FILE, ARGS = "results.json", "metrics.csv", "args.json"
 ENSEMBLE = "ensemble"  # the name under which metrics.csv has the ensemble
 DIGITS = 7  # significant ones in a file: a relative error below 1e-6, and 6.959999999999999 reads 6.96
+OF_AVERAGES = ["test_loss_ema", "test_acc_ema"]  # columns of a run with --ema only
 TEXT_COLUMNS = ("student",)
 METRICS = [
     "epoch",
@@ -66,7 +67,8 @@ class StudentScore:
 
     distill: the method's name, None without a teacher; label: what tables call the method; parameters: of its
     network; parameters_added: those that the method trains beside it; beta, multiplier: the weights of its
-    method and of its whole offline loss; seconds: of training, of all students of the run together.
+    method and of its whole offline loss; seconds: of training, of all students of the run together;
+    test_acc_ema_last: that of the moving average of its weights, if there is one.
     """
 
     name: str
@@ -83,9 +85,11 @@ class StudentScore:
     best_epoch: int | None = None
     test_acc_top5_last: float | None = None
     test_loss_last: float | None = None
+    test_acc_ema_last: float | None = None
 
     def __post_init__(self) -> None:
-        for value in (self.test_acc_last, self.test_acc_best):
+        averaged = [] if self.test_acc_ema_last is None else [self.test_acc_ema_last]
+        for value in (self.test_acc_last, self.test_acc_best, *averaged):
             _check_percent(value)
         if not self.label:
             method = self.method or self._base
@@ -227,13 +231,14 @@ def table(results: Results | Mapping[str, Any]) -> str:
 
 
 def metrics_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as the text of a metrics.csv: the columns METRICS, and before the last any further loss_<term>.
+    """Rows as the text of a metrics.csv: the columns METRICS, and before the last any further loss_<term> and
+    OF_AVERAGES.
 
     Numbers have DIGITS significant digits at most; what a row lacks is an empty cell.
     """
     rows = list(rows)
-    further = dict.fromkeys(name for row in rows for name in row if name.startswith("loss_"))
-    columns = [*METRICS[:-1], *(name for name in further if name not in METRICS), METRICS[-1]]
+    asked = dict.fromkeys(n for row in rows for n in row if n.startswith("loss_") or n in OF_AVERAGES)
+    columns = [*METRICS[:-1], *(name for name in asked if name not in METRICS), METRICS[-1]]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

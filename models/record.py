@@ -18,9 +18,10 @@ KINDS = {
     "taps": ROW,
     "small_stem": bool,
     "image_size": (int, str),
+    "ema": (int, float),
 }
 WORDS = ("class_names", "taps")
-LEFT_OUT = ("taps", "small_stem", "resize")  # where there is nothing to say
+LEFT_OUT = ("taps", "small_stem", "resize", "ema")  # where there is nothing to say
 NUMBERS = ("num_classes", "epoch", "epochs", "resize")
 
 
@@ -35,7 +36,8 @@ class NetworkRecord:
     normalised, in units where white is 1; class_names: in the order of its logits; dataset: the data set's
     name, data_sha256: its hash; settings_sha256: of its run's settings, changed: those that are not the
     defaults; version: of this project; taps, small_stem: of a network of other code, which modules give its
-    maps (`models.taps`), and whether its stem was changed.
+    maps (`models.taps`), and whether its stem was changed; ema: decay of the moving average over its run's
+    steps that these weights are.
     """
 
     arch: str | None = None
@@ -57,6 +59,7 @@ class NetworkRecord:
     precision: str | None = None
     taps: tuple[str, ...] | None = None
     small_stem: bool | None = None
+    ema: float | None = None
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "NetworkRecord":

@@ -22,6 +22,7 @@ from models.checkpoint import no_taps
 from models.initial import initialise
 from modreduce import ensemble_dict
 from modreduce.group import Group
+from modreduce.labels import LabelLoss, balanced_weights
 from modreduce.student import Student, StudentPlan
 from modreduce.teacher import Teacher, outputs
 from modreduce.trial import check_training, make_distiller, with_reasons
@@ -139,6 +140,19 @@ def check_ensemble(online: str, students: int) -> None:
         raise UserError(f"--online {online} needs at least {fewest} students, --distill names {students}")
 
 
+def check_unlabelled(plans: Sequence[StudentPlan]) -> None:
+    """Raise UserError, which names the methods that are allowed, if one of these needs the label of every
+    image.
+    """
+    for plan in plans:
+        if plan.method and plan.weights.beta and distiller_dict[plan.method].reads_labels:
+            allowed = ", ".join(name for name, kind in distiller_dict.items() if not kind.reads_labels)
+            raise UserError(
+                f"--distill {plan.method} needs the label of every image, and some training images have "
+                f"none: allowed are {allowed}"
+            )
+
+
 def build_group(
     plans: Sequence[StudentPlan],
     teacher: Teacher | None,
@@ -153,9 +167,12 @@ def build_group(
     Each student's weights depend on the seed and its name alone, not on who its peers are.
     """
     check_ensemble(online, len(plans))
+    if data.has_unlabelled:
+        check_unlabelled(plans)
     if teacher is not None:
         teacher.to(device)
-    students = [_student(plan, teacher, data, settings, device) for plan in plans]
+    label_loss = _label_loss(data, settings).to(device)
+    students = [_student(plan, teacher, data, settings, device, label_loss) for plan in plans]
     fixed_batch = any(s.distiller is not None and s.distiller.fixed_batch for s in students)
     for student in students:
         size, counts = data.dataset.image_size, (len(data.train), settings.data.batch_size)
@@ -165,6 +182,8 @@ def build_group(
     kind = ensemble_dict[online]
     ensemble = kind(len(students), data.num_classes, **options_of(kind, settings.options))
     ensemble.join(students)
+    if data.has_unlabelled:
+        ensemble.take_unlabelled()
     group = Group(
         students,
         teacher,
@@ -175,12 +194,27 @@ def build_group(
         seed=seed,
         learning_rates=[settings.recipe.rate_of(plan.model) for plan in plans],
         side_streams=settings.compute.cuda_graph and len(students) > 1,
+        ema=settings.recipe.ema,
+        unlabelled=data.has_unlabelled,
     )
     return group.to(device)
 
 
+def _label_loss(data: Data, settings: Settings) -> LabelLoss:
+    """What students learn from the labels, as --class_weights says."""
+    weights = None
+    if settings.recipe.class_weights == "balanced":
+        weights = balanced_weights(torch.from_numpy(data.labels), data.num_classes)
+    return LabelLoss(weights, data.has_unlabelled)
+
+
 def _student(
-    plan: StudentPlan, teacher: Teacher | None, data: Data, settings: Settings, device: torch.device
+    plan: StudentPlan,
+    teacher: Teacher | None,
+    data: Data,
+    settings: Settings,
+    device: torch.device,
+    label_loss: LabelLoss,
 ) -> Student:
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "network", plan.name))
@@ -189,7 +223,7 @@ def _student(
     said = [] if plan.init is None else [initialise(network, plan.model, plan.init)]
     network = network.to(device, memory_format=torch.channels_last)
     if teacher is None or plan.method is None:
-        return Student(plan, network, said=said)
+        return Student(plan, network, said=said, label_loss=label_loss)
     kind: type[Distiller] = distiller_dict[plan.method]
     options = options_of(kind, settings.options)
     distiller = None
@@ -199,7 +233,7 @@ def _student(
         example = _example(network, teacher, data, settings, plan, device)
         distiller = make_distiller(kind, plan.method, example, teacher, options).to(device)
     kd = kind.kd_loss(plan.model, teacher.name, **{"kd_T": settings.options.get("kd_T")} | options)
-    return Student(plan, network, distiller, kd, kind.has_free_scale(**options), said)
+    return Student(plan, network, distiller, kd, kind.has_free_scale(**options), said, label_loss)
 
 
 @torch.no_grad()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from distiller_zoo.kd import TEMPERATURE, DistillKL
@@ -56,7 +55,7 @@ class FusedEnsemble(OnlineMethod):
 
     def own_loss(self, batch: Batch) -> Tensor:
         fused, self._fused = self._fused, None
-        return F.cross_entropy(fused, batch.labels)
+        return self.label_loss(fused, batch.labels)
 
     def total(self, student: Student, logits: Tensor, terms: dict[str, Tensor], target: Tensor) -> Tensor:
         kd = self.kd_of_shape if student.free_scale else self.kd

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from distiller_zoo.base import Distiller
+from engine.averages import ExponentialAverages
 from engine.task import PRETRAINING, TRAINING, Logged, Task
 from helper.batch import Batch
 from helper.device import autocast
 from helper.randomness import derive_seed
 from models.tapped import said_of, tap_names
 from modreduce.online import OnlineMethod
-from modreduce.student import Student, method_sum
+from modreduce.student import Student
 from modreduce.teacher import Teacher
+from modreduce.terms import logged, method_sum
 
 LARGEST_TABLES = 1 << 29  # bytes
 
@@ -26,7 +28,9 @@ class Group(Task):
     `train_teacher.py` trains a group of one without teacher, `train_student.py` one with a teacher, and
     `train_modreduce.py` N students with an ensemble: the step is the same.
 
-    learning_rates: one per student; precision, eval_precision: of the networks in training and in `predict`.
+    learning_rates: one per student; precision, eval_precision: of the networks in training and in `predict`;
+    ema: decay of the moving averages of the students' networks, 0 for none; unlabelled: whether images may be
+    without a label.
     """
 
     def __init__(
@@ -41,6 +45,8 @@ class Group(Task):
         learning_rates: Sequence[float],
         eval_precision: str = "fp32",
         side_streams: bool = False,
+        ema: float = 0.0,
+        unlabelled: bool = False,
     ):
         super().__init__()
         self.students = nn.ModuleList(students)
@@ -49,10 +55,13 @@ class Group(Task):
         self.device, self.seed = device, seed
         self.precision, self.eval_precision = precision, eval_precision
         self.learning_rates = list(learning_rates)
+        self.unlabelled = unlabelled
         self.ensemble = online.name if online.has_ensemble else None
         self.fixed_batch = any(distiller.fixed_batch for distiller in self.distillers)
         self.views = tuple(dict.fromkeys(view for distiller in self.distillers for view in distiller.views))
         self.stage = TRAINING
+        # only where they are asked for, so that states without them load
+        self.averages = ExponentialAverages(self._own_networks(), ema) if ema else None
         self._streams = [torch.cuda.Stream(device) for _ in students] if side_streams else None
 
     @property
@@ -70,6 +79,8 @@ class Group(Task):
 
     def begin_stage(self, name: str) -> None:
         self.stage = name
+        if self.averages is not None and name == TRAINING:  # what a first stage made is where they begin
+            self.averages.restart(self._own_networks())
 
     def parameter_groups(self) -> list[dict]:
         """One group of parameters per student with its learning rate, and the ensemble's if it learns."""
@@ -133,7 +144,7 @@ class Group(Task):
         total = torch.stack(losses).sum()
         if own_loss is not None:
             total = total + own_loss
-        return total, logged(losses, terms, logits, batch)
+        return total, logged(losses, terms, logits, batch, self.unlabelled)
 
     def _pretrain(self, batch: Batch) -> tuple[Tensor, Logged]:
         """The first stage's loss: of the students whose method has one; the others wait."""
@@ -146,7 +157,7 @@ class Group(Task):
                 losses.append(method_sum(own) if own else zero)
                 terms.append(own)
                 outputs.append(output.logits)
-        return torch.stack(losses).sum(), logged(losses, terms, outputs, batch)
+        return torch.stack(losses).sum(), logged(losses, terms, outputs, batch, self.unlabelled)
 
     def after_step(self) -> None:
         for student in self.students:
@@ -154,12 +165,23 @@ class Group(Task):
                 student.distiller.after_step(student.network)
         if self.stage == TRAINING:
             self.online.after_step(list(self.students))
+            if self.averages is not None:
+                self.averages.follow(self._own_networks())
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """Logits (B, C) by name, 'ensemble' among them if there is one, and the ensemble's weights (N,)."""
         with autocast(self.device, self.eval_precision):
-            return fused_logits(self.names, [s.network for s in self.students], self.online, images)
+            return fused_logits(self.names, self._own_networks(), self.online, images)
+
+    @property
+    def averaged(self) -> dict[str, nn.Module]:
+        return {} if self.averages is None else dict(zip(self.names, self.averages, strict=True))
+
+    @torch.no_grad()
+    def averaged_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None]:
+        with autocast(self.device, self.eval_precision):
+            return {name: network(images).float() for name, network in self.averaged.items()}, None
 
     @torch.no_grad()
     def teacher_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None] | None:
@@ -222,6 +244,10 @@ class Group(Task):
                 )
         return found
 
+    def _own_networks(self) -> list[nn.Module]:
+        """The networks of the students."""
+        return [student.network for student in self.students]
+
     def _networks(self) -> dict[str, nn.Module]:
         """The networks of the students by name, and the teacher's."""
         own = {student.name: student.network for student in self.students}
@@ -233,8 +259,7 @@ class Group(Task):
 
     def compile(self, **options: Any) -> None:
         """Compile the networks and what the methods compute, in place: the names of their weights stay."""
-        networks = [student.network for student in self.students]
-        for network in [*networks, *([self.teacher.network] if self.teacher else [])]:
+        for network in [*self._own_networks(), *([self.teacher.network] if self.teacher else [])]:
             network.outputs = torch.compile(network.outputs, **options)
             network.compile(**options)
         for distiller in self.distillers:
@@ -264,19 +289,3 @@ def fused_logits(
     fused = online.fuse(logits, images)
     named = dict(zip(names, logits, strict=True))
     return (named, None) if fused is None else (named | {"ensemble": fused[0]}, fused[1])
-
-
-@torch.no_grad()
-def logged(
-    losses: Sequence[Tensor], terms: Sequence[dict[str, Tensor]], logits: Sequence[Tensor], batch: Batch
-) -> Logged:
-    """The terms of all students side by side: loss, share of correct answers, and every named term."""
-    own = dict.fromkeys(name for found in terms for name in found)
-    order = sorted(own, key=lambda name: {"ce": 0, "kd": 1, "online": 3}.get(name, 2))
-    zero = losses[0].new_zeros(())
-    rows = []
-    for loss, found, z in zip(losses, terms, logits, strict=True):
-        correct = (z.argmax(dim=1) == batch.labels).float().mean()
-        values = [found[name].detach() if name in found else zero for name in order]
-        rows.append(torch.stack([loss.detach(), correct, *values]))
-    return Logged(("loss", "correct", *order), torch.stack(rows))

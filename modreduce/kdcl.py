@@ -1,6 +1,6 @@
 """Collaborative learning: a target made of all students' logits, that no network has to learn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -10,18 +10,26 @@ from torch import Tensor
 from distiller_zoo.kd import DistillKL
 from helper.arguments import fraction, positive_float
 from helper.batch import Batch
+from helper.errors import UserError
 from modreduce.mutual import MutualLearning
 from modreduce.student import Student
 
 TARGETS = ("mean", "minlogit", "naive")
 
 
-def mean_target(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
+LossOfLabels = Callable[[Tensor, Tensor], Tensor]
+
+
+def mean_target(
+    logits: Sequence[Tensor], labels: Tensor, label_loss: LossOfLabels = F.cross_entropy
+) -> Tensor:
     """The mean (B, C) of all students' logits, N tensors (B, C)."""
     return torch.stack(list(logits)).mean(dim=0)
 
 
-def minlogit_target(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
+def minlogit_target(
+    logits: Sequence[Tensor], labels: Tensor, label_loss: LossOfLabels = F.cross_entropy
+) -> Tensor:
     """Per class the smallest logit over the students, after each has 0 at the label: (B, C).
 
     So the label has 0 and each other class what the student most sure of its error gives it. Guo et al., CVPR
@@ -32,9 +40,11 @@ def minlogit_target(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
     return (stacked - own).amin(dim=0)
 
 
-def naive_target(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """The logits (B, C) of the student with the smallest cross-entropy on the batch, who learns nothing."""
-    losses = torch.stack([F.cross_entropy(z, labels) for z in logits])
+def naive_target(
+    logits: Sequence[Tensor], labels: Tensor, label_loss: LossOfLabels = F.cross_entropy
+) -> Tensor:
+    """The logits (B, C) of the student with the smallest loss of labels on the batch, who learns nothing."""
+    losses = torch.stack([label_loss(z, labels) for z in logits])
     return torch.stack(list(logits)).index_select(0, losses.argmin(dim=0, keepdim=True)).squeeze(0)
 
 
@@ -67,11 +77,19 @@ class Collaborative(MutualLearning):
         super().__init__(count, num_classes, **schedule)
         self.target, self.kd, self.full = TARGET_OF[kdcl_target], DistillKL(kdcl_T), kdcl_alpha
 
+    def take_unlabelled(self) -> None:
+        super().take_unlabelled()
+        if self.target is minlogit_target:
+            raise UserError(
+                "--kdcl_target minlogit needs the label of every image, and some training images have none: "
+                "allowed are mean and naive"
+            )
+
     def peer_weight(self, epoch: int, epochs: int) -> float:
         return self.full
 
     def targets(self, logits: Sequence[Tensor], batch: Batch) -> list[Tensor]:
-        return [self.target(logits, batch.labels)] * len(logits)
+        return [self.target(logits, batch.labels, self.label_loss)] * len(logits)
 
     def total(self, student: Student, logits: Tensor, terms: dict[str, Tensor], target: Tensor) -> Tensor:
         terms["online"] = self.kd(logits, target)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from distiller_zoo.standardise import standardised
 from helper.arguments import fraction, non_negative_int, positive_float, positive_fraction
 from helper.batch import Batch, Output
+from modreduce.labels import LabelLoss
 from modreduce.schedule import online_weight
 
 if TYPE_CHECKING:
@@ -47,11 +48,19 @@ class OnlineMethod(nn.Module):
         self.free_scale = [False] * count
         self.start, self.first, self.final = online_start, online_weight_start, online_weight
         self.learning_rate = ensemble_lr
+        self.label_loss = LabelLoss()
         self.register_buffer("weight", torch.zeros(()))
 
     def join(self, students: Sequence["Student"]) -> None:
         """Called once with the students, before training."""
         self.free_scale = [student.free_scale for student in students]
+
+    def take_unlabelled(self) -> None:
+        """Called before training if images may be without a label, which is then -1.
+
+        Raises UserError if the ensemble needs the label of each.
+        """
+        self.label_loss.unlabelled = True
 
     def comparable(self, logits: Sequence[Tensor]) -> list[Tensor]:
         """The students' logits, N tensors (B, C), those of a free scale brought to that of the others.

@@ -1,13 +1,13 @@
 """Peer collaborative learning: everyone learns from the others' moving averages."""
 
-import copy
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from distiller_zoo import DistillKL
+from engine.averages import Averages
 from helper.arguments import fraction, positive_float, positive_int
 from helper.batch import Batch
 from modreduce.online import OnlineMethod
@@ -49,28 +49,19 @@ class PeerCollaborative(OnlineMethod):
         self.kd_of_shape = DistillKL(pcl_T, standardise=True)
         self.decay = pcl_decay
         self.ramp_up = pcl_ramp_up
-        self.averages = nn.ModuleList()
+        self.averages = Averages()
         self.register_buffer("steps", torch.zeros(()))
         self.register_buffer("active", torch.zeros(()))  # a part of every state since version 0.1
         self._asked = True
-        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
 
     def join(self, students: Sequence[Student]) -> None:
         """Every student's average starts as a copy of its network."""
         super().join(students)
-        self.averages = nn.ModuleList(copy.deepcopy(student.network) for student in students)
-        self.averages.requires_grad_(False)
-        self.averages.eval()
+        self.averages = Averages(student.network for student in students)
 
     @property
     def form(self) -> str:
         return "peers are asked" if self._asked else "offline"
-
-    def train(self, mode: bool = True) -> "PeerCollaborative":
-        """The averages always predict with their averaged batch-norm statistics."""
-        super().train(mode)
-        self.averages.eval()
-        return self
 
     def begin_epoch(self, epoch: int, epochs: int) -> float:
         """Before `--online_start` students learn offline only; from then on r follows its ramp."""
@@ -103,22 +94,10 @@ class PeerCollaborative(OnlineMethod):
             student.offline_sum(terms, self.weight) + self.weight * terms["online"]
         )
 
-    def _tensors(self, students: Sequence[Student]) -> tuple[list[Tensor], list[Tensor]]:
-        """The averages' parameters and buffers, and beside each the student's own."""
-        if self._pairs is None:
-            self._pairs = ([], [])
-            for average, student in zip(self.averages, students, strict=True):
-                own = student.network.state_dict(keep_vars=True)
-                for key, tensor in average.state_dict(keep_vars=True).items():
-                    if tensor.is_floating_point():
-                        self._pairs[0].append(tensor)
-                        self._pairs[1].append(own[key])
-        return self._pairs
-
     @torch.no_grad()
     def after_step(self, students: Sequence[Student]) -> None:
         """Move every average towards its student."""
-        averages, current = self._tensors(students)
+        averages, current = self.averages.pairs([student.network for student in students])
         decay = torch.clamp(1.0 - 1.0 / (self.steps + 1.0), max=self.decay)
         self.steps += 1.0
         torch._foreach_mul_(averages, decay)

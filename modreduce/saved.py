@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from dataset.base import DataSet
 from dataset.data import DataSettings, eval_loader
-from engine.evaluation import Scores, evaluate
+from engine.evaluation import Classes, Scores, evaluate
 from engine.facts import normalised_for, record_of_data
+from engine.run_folder import short_enough
 from helper.checkpoint import read_checkpoint
 from helper.device import autocast
 from helper.errors import UserError
+from helper.results import ENSEMBLE
 from models.checkpoint import NetworkFile
 from models.normalisation import own_normalisation
 from modreduce import ensemble_dict
@@ -21,6 +23,7 @@ from modreduce.fused import FusedEnsemble
 from modreduce.group import fused_logits
 from modreduce.mean import Mean
 from modreduce.online import OnlineMethod
+from reporting.per_class import PerClass, names_of_classes, write_per_class
 
 ENDS = ("_last", "_best")
 
@@ -113,11 +116,13 @@ def score_files(
     settings: DataSettings,
     device: torch.device,
     precision: str,
+    classes: Classes | None = None,
 ) -> tuple[dict[str, Scores], list[str]]:
     """Scores on the test set of each network by its path, of several fused under 'ensemble', and what to say.
 
     Each network sees the images with its own normalisation, if its file has one; an ensemble that looks at
-    images sees those of the first. Raises UserError if a network has other classes than the data set.
+    images sees those of the first. classes: is told what each takes every image for, if given. Raises
+    UserError if a network has other classes than the data set.
     """
     for file in files:
         file.check_classes(dataset.num_classes)
@@ -132,7 +137,7 @@ def score_files(
         with autocast(device, precision):
             return fused_logits(names, networks, ensemble, images)
 
-    scores, _ = evaluate(predict, eval_loader(seen, dataset.test, settings, device))
+    scores, _ = evaluate(predict, eval_loader(seen, dataset.test, settings, device), classes)
     return scores, [said for file in files for said in remarks(file, dataset)]
 
 
@@ -148,3 +153,20 @@ def remarks(file: NetworkFile, dataset: DataSet) -> list[str]:
     differences = file.record.differences(record_of_data(dataset))
     said = [file.took, f"{file.path}: {differences}" if differences else None]
     return [text for text in said if text is not None]
+
+
+def write_classes(classes: Classes, paths: Sequence[Path], dataset: DataSet, folder: Path) -> None:
+    """Write what the networks of these files take each class for into a folder, as a run does."""
+    labels, predicted = classes.arrays()
+    called = short_names(paths)
+    named = {called.get(name, name): found for name, found in predicted.items()}
+    names = names_of_classes(dataset.class_names, dataset.num_classes)
+    write_per_class(PerClass(labels, named, names), folder, folder, called.values())
+
+
+def short_names(paths: Sequence[Path]) -> dict[str, str]:
+    """What to call each file, by its path: its name, or all of its path where names are the same."""
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems) or ENSEMBLE in stems:
+        stems = [short_enough(str(path.with_suffix(""))) for path in paths]
+    return {str(path): stem for path, stem in zip(paths, stems, strict=True)}

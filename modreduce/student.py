@@ -1,18 +1,19 @@
 """A student: a network, what it learns from the teacher, and how much each kind of knowledge counts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distiller_zoo.base import Distiller, LossWeights, Terms
+from distiller_zoo.base import Distiller, LossWeights
 from distiller_zoo.kd import TEMPERATURE, DistillKL
 from helper.batch import Batch, Output
 from helper.device import full_precision
+from modreduce.labels import LabelLoss
 from modreduce.teacher import outputs
+from modreduce.terms import method_sum, named
 
 __all__ = ["LossWeights", "Student", "StudentPlan"]
 
@@ -50,7 +51,7 @@ class Student(nn.Module):
     """A network that learns from labels, from a teacher's logits, and by one method of `distiller_zoo`.
 
     kd: the loss of the teacher's logits; free_scale: whether nothing holds the scale of the student's logits;
-    said: what there is to say of how its network was made.
+    said: what there is to say of how its network was made; label_loss: that of the labels.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Student(nn.Module):
         kd: nn.Module | None = None,
         free_scale: bool = False,
         said: Sequence[str] = (),
+        label_loss: LabelLoss | None = None,
     ):
         super().__init__()
         self.plan, self.name = plan, plan.name
@@ -69,6 +71,7 @@ class Student(nn.Module):
         self.distiller = distiller
         self.kd = kd if kd is not None else DistillKL(TEMPERATURE)
         self.free_scale = free_scale
+        self.label_loss = label_loss or LabelLoss()
         # how far the method's weight has grown; set at the start of each epoch, so no part of the state
         self.register_buffer("grown", torch.ones(()), persistent=False)
 
@@ -114,7 +117,7 @@ class Student(nn.Module):
         """
         output = outputs(self.network, batch)
         with full_precision(output.logits.device.type):
-            terms = {"ce": F.cross_entropy(output.logits, batch.labels)}
+            terms = {"ce": self.label_loss(output.logits, batch.labels)}
             if teacher is not None and self.plan.weights.alpha:
                 terms["kd"] = self.kd(output.logits, teacher.logits)
             if self.distiller is not None:
@@ -147,26 +150,3 @@ class Student(nn.Module):
     def offline(self, terms: dict[str, Tensor]) -> Tensor:
         """The student's offline loss (ModReduce: m_k * (CE + KD + beta * method) / (1 + 1 + beta))."""
         return self.scale() * self.offline_sum(terms)
-
-
-OTHER_TERMS = ("ce", "kd", "online")
-
-
-def named(found: Terms) -> dict[str, Tensor]:
-    """A method's terms by name; one that has no name of its own is called 'method'.
-
-    Raises ValueError for a name that stands for something else.
-    """
-    terms = dict(found) if not isinstance(found, Tensor) else {"method": found}
-    if taken := terms.keys() & {*OTHER_TERMS, "loss", "correct"}:
-        raise ValueError(f"a method's term cannot be called {taken.pop()!r}: that name is taken")
-    return terms
-
-
-def method_sum(terms: dict[str, Tensor]) -> Tensor | None:
-    """The sum of the method's own terms; None where there is none."""
-    own: Iterable[Tensor] = [value for name, value in terms.items() if name not in OTHER_TERMS]
-    total = None
-    for value in own:
-        total = value if total is None else total + value
-    return total

@@ -28,8 +28,9 @@ OLD_DEFAULTS: dict[tuple[str, ...], dict[str, Any]] = {
     ("wavg", "one", "fc", "pcl"): {"online_weight": 0.7, "online_weight_start": 0.01, "ensemble_lr": 0.1},
     ("pcl",): {"pcl_T": 3.0, "pcl_decay": 0.999, "pcl_ramp_up": 80},
 }  # fmt: skip
-# the settings that have a column of their own in the frame
+# the settings that have a column of their own in the frame, or say nothing of what it holds
 COLUMNS = (
+    "ema",
     *("seed", "dataset", "epochs", "train_size", "val_split", "batch_size"),
     *("model", "model_s", "model_t", "distill", "online", "online_start"),
 )

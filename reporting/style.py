@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,6 +185,8 @@ def save(place: Figure, path: Path, dots_per_inch: int = 200) -> Path:
     """
     suffix = check_suffix(path)
     buffer = io.BytesIO()
-    place.savefig(buffer, format=suffix, dpi=dots_per_inch, facecolor="white")
+    with warnings.catch_warnings():  # of every letter of a class's name that the font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        place.savefig(buffer, format=suffix, dpi=dots_per_inch, facecolor="white")
     write_atomically(path, buffer.getvalue())
     return path

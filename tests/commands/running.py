@@ -254,7 +254,7 @@ def outcome(root: Path) -> dict[str, Any]:
     """All that a finished run left, but for times: networks, its state's digest, rows, results, names."""
     folder = run_folder(root)
     left: dict[str, Any] = {"files": sorted(path.name for path in folder.iterdir())}
-    for path in folder.glob("*_*.pth"):
+    for path in (*folder.glob("*_*.pth"), *folder.glob("*_*.csv")):
         left[path.name] = path.read_bytes()
     for name in [name for name in ("last.pth", "previous.pth") if name in left["files"]]:
         state = read_checkpoint(folder / name)

@@ -73,3 +73,15 @@ def test_a_run_with_adamw_goes_on_to_the_same_bits(kind, runner, root):
     assert [name for name in expected if left[name] != expected[name]] == []
     rates = dict(zip(column(root, "student"), column(root, "learning_rate"), strict=True))
     assert {name: float(rate) for name, rate in rates.items()} == {"kd": 0.001, "crd": 0.001, "ensemble": 0.1}
+
+
+def test_balanced_classes_are_another_run(runner, root):
+    """A network alone too learns them; what was begun without does not go on with them."""
+    flags = (TEACHER, "--epochs", "1", "--save_folder")
+    plain = root.with_name(f"{root.name}_plain")
+    assert runner(*flags, plain.name).status == 0
+    assert runner(*flags, root.name, "--class_weights", "balanced").status == 0
+    first, weighted = (float(column(place, "loss_ce")[0]) for place in (plain, root))
+    assert first != weighted and first == pytest.approx(weighted, rel=0.2)
+    ended = runner(*flags, plain.name, "--class_weights", "balanced", "--resume")
+    assert ended.status == 2 and "other settings: class_weights (none then, balanced now);" in ended.err

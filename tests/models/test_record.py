@@ -34,6 +34,7 @@ WHOLE = NetworkRecord(
     precision="fp32",
     taps=("layer1@nchw", "layer2@nchw"),
     small_stem=True,
+    ema=0.999,
 )
 
 
