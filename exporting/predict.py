@@ -16,7 +16,7 @@ from exporting.formats import Logits
 from exporting.onnx_file import Onnx, record_of, runner, session
 from exporting.pictures import Pictures
 from exporting.weights import WEIGHTS
-from helper.device import resolve_device
+from helper.device import Compute, prepare
 from helper.errors import UserError
 from helper.packages import require
 from models.checkpoint import read_network
@@ -65,7 +65,7 @@ def open_network(path: Path, model: str | None, device: str) -> Reader:
             f"{path}: reading that format may run code that is in it: give the folder that export.py left, "
             f"or {' or '.join(IN_A_FOLDER)} in it"
         )
-    place = resolve_device(device)
+    place, _ = prepare(Compute(device=device))
     network = deployed(read_network(path, model))
     network.module.to(place)
     return Reader(network.logits, network.record, place)

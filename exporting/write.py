@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +51,26 @@ def export(
 
     Raises UserError, and leaves nothing behind, if a format cannot be written or differs from the network.
     """
-    formats: dict[str, Format] = {name: formats_dict[name]() for name in names}
+    formats: list[Format] = [formats_dict[name]() for name in names]
     images = None
     if data is not None and data.calibration is not None:
         images = calibration_images(data.dataset, data.calibration)
-    packages = sorted({package for kind in formats.values() for package in kind.packages})
+    packages = sorted({package for kind in formats for package in kind.packages})
     with new_folder(folder) as place:
-        differences = write_formats(network, list(formats.values()), place)
+        differences = write_formats(network, formats, place)
         if images is not None:
             quantise(network, place / Onnx.file, images, place / QUANTISED)
-        rows = rows_of(network, teacher, list(formats.values()), place, images is not None)
+        rows = rows_of(network, teacher, formats, place, images is not None)
         if data is not None:
             rows = with_accuracy(rows, network, data)
         about = {
             "arch": network.arch,
-            "formats": list(formats),
+            "formats": list(names),
             "largest_difference": differences,
             "calibration_images": None if images is None else len(images),
             "dataset": None if data is None else data.dataset.name,
             "machine": device_name(torch.device("cpu")),
-            "versions": {**versions(), **{name: metadata.version(name) for name in packages}},
+            "versions": {**versions(), **{name: import_module(name).__version__ for name in packages}},
             "rows": report(rows, times(rows, network) if latency else {}),
         }
         write_atomically(place / REPORT, json.dumps(rounded(about), indent=2) + "\n")
