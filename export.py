@@ -60,7 +60,7 @@ def formats(asked: Sequence[str] | None, int8: bool) -> tuple[list[str], str | N
     if not left_out:
         return found, None
     absent = ", ".join(missing(package for name in left_out for package in needed[name]))
-    return found, f"{', '.join(left_out)} is not written, for {absent} is missing: {INSTALL}"
+    return found, f"not written: {', '.join(left_out)} (missing: {absent}; {INSTALL})"
 
 
 def main() -> None:

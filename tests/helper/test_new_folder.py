@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,8 +38,6 @@ def test_an_empty_folder_is_filled_and_stays_the_same(tmp_path, monkeypatch):
     """It may be mounted, or the folder in which the command was started."""
     before = os.stat(tmp_path).st_ino
     monkeypatch.chdir(tmp_path)
-    from pathlib import Path
-
     with new_folder(Path(".")) as place:
         fill(place)
     assert os.stat(tmp_path).st_ino == before
