@@ -13,17 +13,17 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dataset import dataset_dict, load_dataset
 from helper.arguments import Parser, options_of, path
 from helper.errors import UserError, run_script
 from helper.files import check_folder, write_atomically
 from models import check_model
+from modreduce.flags import add_test_data_flags
 
 if TYPE_CHECKING:
     from engine.evaluation import Scores
 
-DATA, COMPUTE = "dataset.data:DataSettings", "helper.device:Compute"
-OF_TRAINING = ("batch_size", "val_split", "train_size", "eval_precision", "compile", "cuda_graph")
+COMPUTE = "helper.device:Compute"
+OF_TRAINING = ("eval_precision", "compile", "cuda_graph")
 PRECISIONS = ("fp32", "bf16", "auto")
 
 
@@ -36,7 +36,7 @@ def parser() -> Parser:
         "--ensemble", type=path, help="a run's ensemble_last.pth (default: the mean of the logits)"
     )
     flags.add_argument("--json", type=path, help="write the scores there too")
-    flags.add_flags(DATA, "data", without=OF_TRAINING, choices={"dataset": dataset_dict})
+    add_test_data_flags(flags)
     flags.add_flags(COMPUTE, "device", without=(*OF_TRAINING, "precision"))
     flags.add_argument(
         "--precision", choices=PRECISIONS, default="fp32", help="of the networks (default fp32, as in a run)"
@@ -55,17 +55,17 @@ def main() -> None:
     if args.model is not None:
         check_model("--model", args.model)
 
-    from dataset.data import DataSettings
+    from dataset.data import load_test_data
     from helper.device import Compute, device_name, prepare
     from helper.results import DIGITS
     from models.checkpoint import read_network
     from modreduce.saved import load_ensemble, score_files
 
-    settings = DataSettings(**options_of(DATA, vars(args)))
     device, precision = prepare(Compute(**options_of(COMPUTE, vars(args))))
     files = [read_network(one, args.model) for one in args.path]
     ensemble, of_ensemble = load_ensemble(args.ensemble, files) if args.ensemble else (None, None)
-    dataset = load_dataset(settings.dataset, settings.data_folder)
+    made_for = files[0].record
+    dataset, settings = load_test_data(vars(args), made_for.image_size, made_for.resize)
     scores, notes = score_files(files, ensemble, dataset, settings, device, precision)
     for note in (*notes, *([of_ensemble] if of_ensemble else [])):
         print(f"note: {note}")

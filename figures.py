@@ -8,11 +8,10 @@ python figures.py cka --path_t T.pth --path_s RUN/kd_last.pth --dataset digits
 python figures.py tsne --path_t T.pth --path_s RUN/kd_last.pth --classes 0,1,2,3,4
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset import dataset_dict, load_dataset
 from helper.arguments import (
     Parser,
     fraction,
@@ -24,25 +23,17 @@ from helper.arguments import (
 )
 from helper.errors import UserError, run_script
 from models import check_model
+from modreduce.flags import add_test_data_flags
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dataset.base import DataSet
-    from dataset.data import DataSettings
     from helper.device import Compute
     from reporting.network_plots import NetworkOutputs
 
-DATA, COMPUTE = "dataset.data:DataSettings", "helper.device:Compute"
-OF_TRAINING = (
-    "batch_size",
-    "val_split",
-    "train_size",
-    "precision",
-    "eval_precision",
-    "compile",
-    "cuda_graph",
-)
+COMPUTE = "helper.device:Compute"
+OF_TRAINING = ("precision", "eval_precision", "compile", "cuda_graph")
 FEWEST_IMAGES = 4
 
 
@@ -76,7 +67,7 @@ def parser() -> Parser:
         networks.add_argument("--path_t", type=path, required=True, help="the teacher's checkpoint")
         networks.add_argument("--path_s", type=path, nargs="+", required=True, help="students' checkpoints")
         networks.add_argument("--model_t", help="the teacher's network, where its checkpoint does not say")
-        networks.add_flags(DATA, "data", without=OF_TRAINING, choices={"dataset": dataset_dict})
+        add_test_data_flags(networks)
         networks.add_flags(COMPUTE, "device", without=OF_TRAINING)
         default = {"correlation": None, "cka": 1000, "tsne": 1000}[kind]
         networks.add_argument(
@@ -97,7 +88,7 @@ def chosen_images(dataset: "DataSet", images: int | None, classes: str | None) -
     """
     import numpy as np
 
-    labels = dataset.test_labels
+    labels = dataset.test.labels
     places = np.arange(len(labels))
     if classes is not None:
         words = [word.strip() for word in classes.split(",")]
@@ -119,16 +110,17 @@ def chosen_images(dataset: "DataSet", images: int | None, classes: str | None) -
 def look_at_networks(
     paths: Sequence[Path],
     model_t: str | None,
-    settings: "DataSettings",
+    values: Mapping[str, Any],
     compute: "Compute",
     images: int | None,
     classes: str | None,
 ) -> list["NetworkOutputs"]:
     """What teacher and students say of the chosen test images, in float32, each with its own normalisation.
 
-    paths: of the teacher's file and of the students'; prints what there is to say of a file.
+    paths: of the teacher's file and of the students'; values: of the flags that name the data. Prints what
+    there is to say of a file.
     """
-    from dataset.data import eval_loader
+    from dataset.data import eval_loader, load_test_data
     from engine.facts import normalised_for
     from helper.device import prepare
     from models.checkpoint import read_network
@@ -139,7 +131,8 @@ def look_at_networks(
 
     device, _ = prepare(compute)
     files = [read_network(one, None if place else model_t) for place, one in enumerate(paths)]
-    dataset = load_dataset(settings.dataset, settings.data_folder)
+    size = files[0].record
+    dataset, settings = load_test_data(values, size.image_size, size.resize)
     places = chosen_images(dataset, images, classes)
     seen = []
     for place, file in enumerate(files):
@@ -147,11 +140,11 @@ def look_at_networks(
         for remark in remarks(file, dataset):
             print(f"note: {remark}")
         own = normalised_for(dataset, file.record)
-        loader = eval_loader(own, dataset.test_images[places], dataset.test_labels[places], settings, device)
+        loader = eval_loader(own, dataset.test.take(places), settings, device)
         stem = file.path.stem.removesuffix("_last").removesuffix("_best")
         stem = titles([stem], curves.results_of(file.path.parent))[stem]
         name = f"{file.arch}, {stem}" if place else f"teacher {file.arch}"
-        network = file.network_for(int(dataset.test_images.shape[1]))
+        network = file.network_for(dataset.image_size)
         seen.append(figures.network_outputs(network.to(device), name, loader))
     return seen
 
@@ -188,7 +181,6 @@ def main() -> None:
             args.epochs, args.online_weight_start, args.online_weight, args.online_start
         )
     else:
-        from dataset.data import DataSettings
         from helper.device import Compute
         from reporting import network_plots as figures
 
@@ -196,7 +188,7 @@ def main() -> None:
         teacher, *students = look_at_networks(
             [args.path_t, *args.path_s],
             args.model_t,
-            DataSettings(**options_of(DATA, vars(args))),
+            vars(args),
             Compute(precision="fp32", **options_of(COMPUTE, vars(args))),
             args.images,
             classes,

@@ -58,7 +58,7 @@ class Measured:
         settings.options["beta"] = 1.0  # KD's own class has no weight beside -a
         teacher = Teacher(build_network(experiment.teacher, self.data.num_classes), experiment.teacher)
         plans = plan_students([name], [experiment.student], experiment.teacher, settings.options)
-        parts = Data(self.data, self.data.train_images, self.data.train_labels, None)
+        parts = Data(self.data, self.data.train, None)
         group = build_group(plans, teacher, "none", parts, settings, device, "fp32").train()
         group.begin_epoch(MIDDLE, EPOCHS)
         (self.student,) = group.students

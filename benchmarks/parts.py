@@ -149,7 +149,7 @@ class Ours(Parts):
         self.device, self.precision = device, resolve(compute.precision, device)
         settings = benchmark_settings(compute, methods, batch_size)
         teacher = Teacher(model_dict[experiment.teacher](num_classes=data.num_classes), experiment.teacher)
-        parts = Data(data, data.train_images, data.train_labels, None)
+        parts = Data(data, data.train, None)
         plans = plan_students(methods, [experiment.student], experiment.teacher, settings.options)
         online = "wavg" if len(methods) > 1 else "none"  # one alone has no peers to learn from
         self.group = build_group(plans, teacher, online, parts, settings, device, self.precision).train()

@@ -1,12 +1,57 @@
-"""What a data set is."""
+"""What a data set is: its parts, what is known of it, and the loaders that it gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
+
+from helper.sizes import ImageSize, size_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from dataset.loader import EvalLoader, TrainLoader
 
 ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 IMAGE_SIZES = (32, 64)
 Channels = tuple[float, float, float]
+
+
+class Part(Protocol):
+    """A part of a data set: images, in whatever form, and their labels (n,) int64."""
+
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def take(self, indices: np.ndarray) -> "Part":
+        """The part of these images, in their order."""
+
+    def update(self, sha: Any) -> None:
+        """Give a hash all that tells this part from another."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """A part that is held in memory: images (n, H, W, 3) uint8 and labels (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: np.ndarray) -> "Arrays":
+        """The part of these images, in their order."""
+        return Arrays(self.images[indices], self.labels[indices])
+
+    def update(self, sha: Any) -> None:
+        """Give a hash all pixels and labels."""
+        for array in (self.images, self.labels):
+            sha.update(f"{array.dtype} {array.shape} ".encode())
+            sha.update(np.ascontiguousarray(array))
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +61,7 @@ class DataSet:
     Images: (n, H, W, 3) uint8, H = W = 32 or 64; labels: (n,) int64 in 0..num_classes-1. mean and std: per
     channel, in units where white is 1. padding: pixels of black on each side from which random crops are cut;
     flip: whether a mirrored image still shows the same class. class_names: one per class, in the order of
-    their numbers, or None where they are not known.
+    their numbers, or None where they are not known. notes: what to say of it before training.
     """
 
     name: str
@@ -30,11 +75,62 @@ class DataSet:
     padding: int = 4
     flip: bool = True
     class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    # what `dataset.picture_set.PictureSet` has beside
+    validation: ClassVar[None] = None
+    resize: ClassVar[None] = None
+    split_of_test: ClassVar[float] = 0.0
+    hashed: ClassVar[None] = None
 
     @property
-    def image_size(self) -> int:
+    def image_size(self) -> ImageSize:
         """Height and width of the images, in pixels."""
-        return self.train_images.shape[1]
+        return size_of(*self.train_images.shape[1:3])
+
+    @property
+    def train(self) -> Arrays:
+        """The training images."""
+        return Arrays(self.train_images, self.train_labels)
+
+    @property
+    def test(self) -> Arrays:
+        """The test images."""
+        return Arrays(self.test_images, self.test_labels)
+
+    def train_loader(
+        self,
+        part: Arrays,
+        *,
+        batch_size: int,
+        device: "torch.device",
+        seed: int,
+        drop_last: bool,
+        views: Sequence[str],
+    ) -> "TrainLoader":
+        """The images of a part in random order, augmented on the device."""
+        from dataset.loader import TrainLoader
+
+        return TrainLoader(
+            part.images,
+            part.labels,
+            batch_size=batch_size,
+            device=device,
+            mean=self.mean,
+            std=self.std,
+            padding=self.padding,
+            flip=self.flip,
+            seed=seed,
+            drop_last=drop_last,
+            views=views,
+        )
+
+    def eval_loader(self, part: Arrays, *, batch_size: int, device: "torch.device") -> "EvalLoader":
+        """The images of a part in order, unchanged, on the device."""
+        from dataset.loader import EvalLoader
+
+        return EvalLoader(
+            part.images, part.labels, device=device, mean=self.mean, std=self.std, batch_size=batch_size
+        )
 
 
 def channel_statistics(images: np.ndarray) -> tuple[Channels, Channels]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,18 +19,30 @@ def check(dataset: DataSet) -> DataSet:
             f"{name}: num_classes is {dataset.num_classes}; classification needs at least 2 classes: "
             "check the labels, which count from 0"
         )
-    for split in ("train", "test"):
-        labels = arrays[f"{split}_labels"]
+    _check_content(dataset, arrays["train_labels"], arrays["test_labels"])
+    return replace(dataset, **arrays)
+
+
+def check_pictures(dataset: Any) -> Any:
+    """Pictures from files, or what `check` makes of arrays; UserError if they cannot be trained on."""
+    if isinstance(dataset, DataSet):
+        return check(dataset)
+    _check_content(dataset, dataset.train.labels, dataset.test.labels)
+    return dataset
+
+
+def _check_content(dataset: Any, train: np.ndarray, test: np.ndarray) -> None:
+    """Raise UserError unless labels, names and statistics fit each other."""
+    for split, labels in (("train", train), ("test", test)):
         wrong = np.flatnonzero((labels < 0) | (labels >= dataset.num_classes))
         if wrong.size:
             raise UserError(
-                f"{name}: {split}_labels[{wrong[0]}] is {labels[wrong[0]]}, allowed are 0 to "
+                f"{dataset.name}: {split}_labels[{wrong[0]}] is {labels[wrong[0]]}, allowed are 0 to "
                 f"{dataset.num_classes - 1} ({wrong.size} labels are out of range): number the classes from 0"
             )
-    _check_classes(name, arrays["train_labels"], dataset.num_classes)
+    _check_classes(dataset.name, train, dataset.num_classes)
     _check_names(dataset)
     _check_statistics(dataset)
-    return replace(dataset, **arrays)
 
 
 def check_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

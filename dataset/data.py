@@ -1,20 +1,27 @@
 """From the settings to the data of a run, and to its loaders."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
 
-from dataset import load_dataset
-from dataset.base import DataSet
+from dataset import is_pictures, load_dataset
+from dataset.base import DataSet, Part
 from dataset.loader import EvalLoader, TrainLoader
+from dataset.picture_settings import PictureSettings
 from dataset.split import hold_out, stratified_indices
-from helper.arguments import fraction, path, positive_int
+from helper.arguments import fraction, options_of, path, positive_int
+from helper.errors import UserError
+from helper.sizes import ImageSize
+
+if TYPE_CHECKING:  # they import torchvision, which arrays do without
+    from dataset.picture_set import PictureSet
+    from dataset.stream import StreamEval, StreamLoader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,8 @@ class DataSettings:
     val_split: Annotated[
         float,
         fraction,
-        "part of the training set held out to select the best epoch (default 0: the test set selects)",
+        "part of the training set held out to select the best epoch (default 0: the test set selects); of a "
+        "folder of classes without train and val: the part, always the same, that is the test set",
     ] = 0.0
     train_size: Annotated[
         int | None, positive_int, "train on a fixed stratified slice of N images", {"metavar": "N"}
@@ -44,55 +52,86 @@ class DataSettings:
 class Data:
     """A data set with what `--train_size` and `--val_split` make of its training images.
 
-    images, labels: the training part (n, S, S, 3), (n,); validation: the held-out part or None.
+    train: the part that is trained on; validation: the held-out part or None.
     """
 
-    dataset: DataSet
-    images: np.ndarray
-    labels: np.ndarray
-    validation: tuple[np.ndarray, np.ndarray] | None
+    dataset: "DataSet | PictureSet"
+    train: Part
+    validation: Part | None
 
     @property
     def num_classes(self) -> int:
         """Classes of the data set."""
         return self.dataset.num_classes
 
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,) int64: of the training part."""
+        return self.train.labels
+
+    def resolved(self) -> dict[str, Any]:
+        """What the settings came to: the hash, and for pictures from files what it is of, and their size."""
+        found = {"data_sha256": self.fingerprint()}
+        if self.dataset.hashed is None:
+            return found
+        return found | {"data_sha256_of": self.dataset.hashed, "image_size": self.dataset.image_size}
+
     def fingerprint(self) -> str:
-        """SHA-256 of all images and labels that a run sees: a resumed run must see the same."""
+        """SHA-256 of all images and labels that a run sees, of files that of their names, sizes and labels: a
+        resumed run must see the same.
+        """
         return self._sha256
 
     @cached_property
     def _sha256(self) -> str:
         sha = hashlib.sha256()
-        held_out = self.validation or ()
-        for array in (
-            self.images,
-            self.labels,
-            *held_out,
-            self.dataset.test_images,
-            self.dataset.test_labels,
-        ):
-            sha.update(f"{array.dtype} {array.shape} ".encode())
-            sha.update(np.ascontiguousarray(array))
+        for part in (self.train, self.validation, self.dataset.test):
+            if part is not None:
+                part.update(sha)
         return sha.hexdigest()
 
 
-def load_data(settings: DataSettings, seed: int) -> Data:
+def load_data(settings: DataSettings, seed: int, pictures: PictureSettings | None = None) -> Data:
     """The data that the settings ask for; UserError if it is not there, or cannot be divided as asked.
 
     seed: decides which images --val_split holds out; the slice of --train_size is the same for all seeds.
+    pictures: what is asked of pictures from files.
     """
-    dataset = load_dataset(settings.dataset, settings.data_folder)
-    images, labels = dataset.train_images, dataset.train_labels
+    dataset = load_dataset(settings.dataset, settings.data_folder, pictures, settings.val_split)
+    train, validation = dataset.train, dataset.validation
     if settings.train_size is not None:
-        kept = stratified_indices(labels, settings.train_size, seed=0)
-        images, labels = images[kept], labels[kept]
-    validation = None
-    if settings.val_split:
-        kept, held_out = hold_out(labels, settings.val_split, seed)
-        validation = images[held_out], labels[held_out]
-        images, labels = images[kept], labels[kept]
-    return Data(dataset, images, labels, validation)
+        train = train.take(stratified_indices(train.labels, settings.train_size, seed=0))
+    if settings.val_split and not dataset.split_of_test:
+        if validation is not None:
+            raise UserError(
+                f"--val_split {settings.val_split:g} is for data without a validation set, and "
+                f"{settings.data_folder} has one beside its test set: leave it out"
+            )
+        kept, held_out = hold_out(train.labels, settings.val_split, seed)
+        train, validation = train.take(kept), train.take(held_out)
+    return Data(dataset, train, validation)
+
+
+def load_test_data(
+    values: Mapping[str, Any], size: ImageSize | None, resize: int | None
+) -> "tuple[DataSet | PictureSet, DataSettings]":
+    """The data set that the flags of a command name which looks at networks, and what was asked of it.
+
+    values: of the flags; size, resize: for which the networks were made, the default for pictures from files.
+    Raises UserError as `load_data` does.
+    """
+    settings = DataSettings(**options_of(DataSettings, values))
+    pictures = PictureSettings(**options_of(PictureSettings, values))
+    if is_pictures(settings.dataset):
+        pictures = pictures.sized_as(size, resize)
+    dataset = load_dataset(settings.dataset, settings.data_folder, pictures, settings.val_split)
+    if settings.val_split and not dataset.split_of_test:
+        raise UserError(
+            f"--val_split {settings.val_split:g}: the data set {settings.dataset} has a test set of its own, "
+            "so "
+            "here there is nothing to be split: leave it out"
+        )
+    return dataset, settings
 
 
 def train_loader(
@@ -102,17 +141,12 @@ def train_loader(
     device: torch.device,
     drop_last: bool,
     views: Sequence[str] = (),
-) -> TrainLoader:
+) -> "TrainLoader | StreamLoader":
     """The augmented training images, on the device, with the further views of these names."""
-    return TrainLoader(
-        data.images,
-        data.labels,
+    return data.dataset.train_loader(
+        data.train,
         batch_size=settings.batch_size,
         device=device,
-        mean=data.dataset.mean,
-        std=data.dataset.std,
-        padding=data.dataset.padding,
-        flip=data.dataset.flip,
         seed=seed,
         drop_last=drop_last,
         views=views,
@@ -120,24 +154,16 @@ def train_loader(
 
 
 def eval_loader(
-    dataset: DataSet, images: np.ndarray, labels: np.ndarray, settings: DataSettings, device: torch.device
-) -> EvalLoader:
-    """Images in order, unchanged, on the device."""
-    return EvalLoader(
-        images,
-        labels,
-        device=device,
-        mean=dataset.mean,
-        std=dataset.std,
-        batch_size=settings.eval_batch_size,
-    )
+    dataset: "DataSet | PictureSet", part: Part, settings: DataSettings, device: torch.device
+) -> "EvalLoader | StreamEval":
+    """Images of a part in order, unchanged, on the device."""
+    return dataset.eval_loader(part, batch_size=settings.eval_batch_size, device=device)
 
 
 def eval_loaders(
     data: Data, settings: DataSettings, device: torch.device
-) -> tuple[EvalLoader, EvalLoader | None]:
+) -> "tuple[EvalLoader | StreamEval, EvalLoader | StreamEval | None]":
     """The test set, and the validation set if part of the training set is held out."""
-    dataset = data.dataset
-    test = eval_loader(dataset, dataset.test_images, dataset.test_labels, settings, device)
-    validation = eval_loader(dataset, *data.validation, settings, device) if data.validation else None
-    return test, validation
+    test = eval_loader(data.dataset, data.dataset.test, settings, device)
+    held_out = data.validation
+    return test, None if held_out is None else eval_loader(data.dataset, held_out, settings, device)

@@ -33,7 +33,8 @@ def read_picture(path: str | Path) -> Tensor:
     """
     try:
         with Image.open(path) as image:
-            return as_pixels(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)  # else it copies what needs no turning
+            return as_pixels(image)
     except UNREADABLE as error:
         raise UserError(
             f"{path} cannot be read as a picture ({one_line(error)[:120] or type(error).__name__}): mend it "

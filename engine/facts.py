@@ -17,7 +17,8 @@ def record_of_data(dataset: DataSet) -> NetworkRecord:
     """What a network's file says of the data set that it was made for, but for the data's hash."""
     return NetworkRecord(
         num_classes=dataset.num_classes,
-        image_size=int(dataset.test_images.shape[1]),
+        image_size=dataset.image_size,
+        resize=dataset.resize,
         mean=tuple(dataset.mean),
         std=tuple(dataset.std),
         class_names=tuple(dataset.class_names) if dataset.class_names else None,

@@ -49,7 +49,7 @@ def train(
     """
     require_plots()
     resolved = {"precision": precision, "eval_precision": settings.compute.eval_precision}
-    resolved |= {"data_sha256": data.fingerprint()}
+    resolved |= data.resolved()
     if teacher_sha256 is not None:
         resolved["teacher_sha256"] = teacher_sha256
     kept = settings.nested() | {"resolved": resolved}
@@ -244,7 +244,7 @@ def ensemble_score(task: Task, progress: Progress) -> EnsembleScore | None:
 def summaries(task: Task, data: Data) -> str:
     """The layers of each network as torch-summary prints them; without that package, the parameter counts."""
     networks = {student.plan.arch: student.network for student in task.students}
-    size = data.images.shape[1]
+    size = data.dataset.image_size
     return "\n\n".join(f"{name}\n{_summary(network, size)}" for name, network in networks.items()) + "\n"
 
 

@@ -1,20 +1,27 @@
 """What a run was asked for: the records of its rooms, and the flags of methods and ensembles."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from dataset.data import DataSettings
+from dataset.picture_settings import PictureSettings
 from engine.former import is_former, without_defaults
 from engine.optimizer import Recipe
 from engine.run_folder import Place
 from helper.arguments import options_of
 from helper.device import Compute
 
-RECORDS = {"data": DataSettings, "recipe": Recipe, "compute": Compute, "place": Place}
+RECORDS = {
+    "data": DataSettings,
+    "pictures": PictureSettings,
+    "recipe": Recipe,
+    "compute": Compute,
+    "place": Place,
+}
 # what may differ at a resume beside how and where a run computes: what stands there is told by its hash
-FOUND_ELSEWHERE = ("data_folder", "path_t", "eval_batch_size")
+FOUND_ELSEWHERE = ("data_folder", "path_t", "eval_batch_size", "workers", "cache_folder")
 PRECISIONS = ("precision", "eval_precision")
 
 
@@ -33,6 +40,7 @@ class Settings:
     options: Mapping[str, Any]
     defaults: Mapping[str, Any]
     owners: Mapping[str, Sequence[str]]
+    pictures: PictureSettings = field(default_factory=PictureSettings)
 
     @classmethod
     def of(
@@ -51,7 +59,7 @@ class Settings:
 
     def changed(self) -> dict[str, Any]:
         """The flags that say what is computed, and whose values differ from their defaults."""
-        values = {**asdict(self.data), **asdict(self.recipe), **self.options}
+        values = {**asdict(self.data), **asdict(self.pictures), **asdict(self.recipe), **self.options}
         different = {name: value for name, value in values.items() if value != self.defaults.get(name)}
         return plain({name: value for name, value in different.items() if name not in FOUND_ELSEWHERE})
 
@@ -75,7 +83,8 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     if is_former(settings):
         found = without_defaults(settings) | {"eval_precision": settings.get("precision")}
     else:
-        found = {**settings["data"], **settings["recipe"], **settings["options"], **settings["resolved"]}
+        said = ("data", "pictures", "recipe", "options", "resolved")
+        found = {name: value for record in said for name, value in settings.get(record, {}).items()}
     compute, place = ({field.name for field in fields(kind)} for kind in (Compute, Place))
     free = (compute - set(PRECISIONS)) | place | set(FOUND_ELSEWHERE)
     return {name: value for name, value in found.items() if name not in free}

@@ -14,12 +14,13 @@ from typing import Any
 from helper.config import is_setting, read_config, shown, value_for
 from helper.errors import UserError
 from helper.signature import Parameter, parameters_of
+from helper.sizes import image_size  # noqa: F401 (a check that flags name)
 
 LARGEST_INT = 2**31 - 1
 LONGEST_TRIAL_NAME = 60
 # flags of this field's other projects that mean nothing here, and why
 NOT_NEEDED = {
-    "num_workers": "batches are made on the device",
+    "num_workers": "batches are made on the device (pictures from files have --workers)",
     "print_freq": "there is a line per epoch, and a bar within it",
 }
 # the published teachers' files carry their settings as one, which only holds values
@@ -52,6 +53,22 @@ positive_float = _number(float, "a number above 0", lambda value: value > 0)
 non_negative_float = _number(float, "a number from 0", lambda value: value >= 0)
 positive_fraction = _number(float, "a number above 0 and below 1", lambda value: 0 < value < 1)
 fraction = _number(float, "a number from 0 to below 1", lambda value: 0 <= value < 1)
+
+
+def normalisation(text: str) -> str:
+    """The word imagenet or data, or mean and std of three channels as six numbers."""
+    if text in ("imagenet", "data"):
+        return text
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 6 or not all(0 <= n <= 1 for n in numbers) or not all(n >= 1e-6 for n in numbers[3:]):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not imagenet, data, or six numbers from 0 to 1 like 0.5,0.5,0.5,0.2,0.2,0.2 (mean, "
+            "std)"
+        )
+    return text
 
 
 def path(text: str) -> Path:

@@ -157,7 +157,7 @@ def build_group(
     students = [_student(plan, teacher, data, settings, device) for plan in plans]
     fixed_batch = any(s.distiller is not None and s.distiller.fixed_batch for s in students)
     for student in students:
-        check_training(student.network, len(data.images), settings.data.batch_size, fixed_batch)
+        check_training(student.network, len(data.train), settings.data.batch_size, fixed_batch)
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "ensemble"))
     kind = ensemble_dict[online]
@@ -182,7 +182,7 @@ def _student(
 ) -> Student:
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "network", plan.name))
-    size = data.images.shape[1]
+    size = data.dataset.image_size
     network = build_network(plan.model, data.num_classes, size, plan.taps, plan.small_stem)
     said = [] if plan.init is None else [initialise(network, plan.model, plan.init)]
     network = network.to(device, memory_format=torch.channels_last)
@@ -210,7 +210,7 @@ def _example(
     device: torch.device,
 ) -> Example:
     """What the student's method needs to know of the networks and the data to size its layers."""
-    size = data.images.shape[1]
+    size = data.dataset.image_size
     labels = torch.from_numpy(data.labels).to(device)
     images = torch.zeros(EXAMPLE_IMAGES, 3, size, size, device=device)
     batch = Batch(images, labels[:EXAMPLE_IMAGES], torch.arange(EXAMPLE_IMAGES, device=device))

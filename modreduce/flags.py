@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from dataset import dataset_dict
+from dataset import dataset_names
 from distiller_zoo import distiller_dict
 from helper.arguments import Parser, module_list, non_negative_float, path, path_or_none
 from helper.errors import UserError
@@ -18,8 +18,12 @@ from modreduce import ensemble_dict
 MODULES = "MODULE,..."
 TAPS = "the modules that give {} maps, in order (of networks of other code; default: chosen)"
 NO_TEACHER = "none"
+OF_PICTURES = "pictures from files (--dataset imagefolder, torchvision:NAME)"
+OF_TRAINING = ("batch_size", "train_size", "augment", "no_flip", "cache", "cache_folder")
+PICTURES = "dataset.picture_settings:PictureSettings"
 RECORDS = {
     "data": "dataset.data:DataSettings",
+    OF_PICTURES: PICTURES,
     "training": "engine.optimizer:Recipe",
     "run": "engine.run_folder:Place",
     "device": "helper.device:Compute",
@@ -29,9 +33,15 @@ RECORDS = {
 def add_run_flags(parser: Parser) -> None:
     """Data, recipe, run folder and device: what every training script asks."""
     for title, record in RECORDS.items():
-        parser.add_flags(record, title, choices={"dataset": dataset_dict})
+        parser.add_flags(record, title, choices={"dataset": dataset_names})
     parser.add_config("run")
     parser.add_names_of_others()
+
+
+def add_test_data_flags(parser: Parser) -> None:
+    """The data of commands that look at networks, see `dataset.data.load_test_data`."""
+    parser.add_flags(RECORDS["data"], "data", without=OF_TRAINING, choices={"dataset": dataset_names})
+    parser.add_flags(PICTURES, OF_PICTURES, without=OF_TRAINING)
 
 
 def add_network_flags(parser: Parser, many_students: bool = False) -> None:

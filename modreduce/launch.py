@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from dataset import is_pictures
 from dataset.data import load_data
 from engine.run import train
 from engine.run_folder import RunFolder
@@ -54,7 +55,10 @@ def launch(
         settings = replace(settings, options={**settings.options, **default})
     run = RunFolder(settings.place, script, *names(arch))
     device, precision = prepare(settings.compute)
-    data = load_data(settings.data, settings.recipe.seed)
+    pictures = settings.pictures
+    if file is not None and is_pictures(settings.data.dataset):
+        pictures = pictures.sized_as(file.record.image_size, file.record.resize)
+    data = load_data(settings.data, settings.recipe.seed, pictures)
     teacher, notes = None, []
     if file is not None:
         teacher, notes = load_teacher(file, data.dataset, values.get("taps_t"))
@@ -68,6 +72,6 @@ def launch(
         teacher=None if teacher is None else teacher.name,
         teacher_sha256=None if file is None else file.sha256(),
         warn_of_teacher=lambda accuracy: check_teacher(accuracy, data.num_classes),
-        notes=notes,
+        notes=(*data.dataset.notes, *notes),
     )
     return run, results

@@ -132,16 +132,14 @@ def score_files(
         with autocast(device, precision):
             return fused_logits(names, networks, ensemble, images)
 
-    scores, _ = evaluate(
-        predict, eval_loader(seen, dataset.test_images, dataset.test_labels, settings, device)
-    )
+    scores, _ = evaluate(predict, eval_loader(seen, dataset.test, settings, device))
     return scores, [said for file in files for said in remarks(file, dataset)]
 
 
 def as_seen(file: NetworkFile, seen: DataSet) -> nn.Module:
     """The network, behind its own normalisation where the images come with another."""
     own = own_normalisation((seen.mean, seen.std), file.record.normalisation)
-    network = file.network_for(int(seen.test_images.shape[1]))
+    network = file.network_for(seen.image_size)
     return network if own is None else nn.Sequential(own, network)
 
 

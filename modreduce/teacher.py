@@ -92,5 +92,5 @@ def load_teacher(
     normalise = own_normalisation((dataset.mean, dataset.std), file.record.normalisation)
     differences = file.record.differences(record_of_data(dataset))
     said = [file.took, f"the teacher {file.path}: {differences}" if differences else None]
-    network = file.network_for(int(dataset.test_images.shape[1]), taps)
+    network = file.network_for(dataset.image_size, taps)
     return Teacher(network, file.arch, normalise), [text for text in said if text]

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,13 +48,13 @@ def cifar100_folder() -> Path:
 def data() -> Data:
     """200 digits to train on, and all those to test on."""
     digits = load_dataset("digits", "unused")
-    return Data(digits, digits.train_images[:200], digits.train_labels[:200], None)
+    return Data(digits, digits.train.take(np.arange(200)), None)
 
 
 @pytest.fixture(scope="session")
 def batch(data: Data) -> Batch:
     """The first eight of them."""
-    images = torch.from_numpy(data.images[:8]).permute(0, 3, 1, 2).float() / 128 - 1
+    images = torch.from_numpy(data.train.images[:8]).permute(0, 3, 1, 2).float() / 128 - 1
     return Batch(images, torch.from_numpy(data.labels[:8]), torch.arange(8))
 
 

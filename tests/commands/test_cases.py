@@ -123,7 +123,7 @@ def test_what_other_projects_ask_is_answered(runner, root):
     ended = runner(f"{STUDENT} {words}", "--save_folder", root.name)
     assert ended.status == 0 and "CPU" in ended.out  # --device cpu stands beside it
     assert ended.err.splitlines() == [
-        "--num_workers is not needed: batches are made on the device",
+        "--num_workers is not needed: batches are made on the device (pictures from files have --workers)",
         "--print_freq is not needed: there is a line per epoch, and a bar within it",
     ]
     args = json.loads((run_folder(root) / "args.json").read_text())

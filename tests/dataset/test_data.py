@@ -87,14 +87,18 @@ def test_slices_and_held_out_parts_are_parts_of_the_training_images(file: Path) 
     whole = load_dataset("npz", file)
     settings = DataSettings(dataset="npz", data_folder=file, train_size=30, val_split=0.2)
     data = load_data(settings, seed=1)
-    held_out, held_out_labels = data.validation
-    assert (data.images.shape, held_out.shape) == ((24, 32, 32, 3), (6, 32, 32, 3))
+    held_out = data.validation.images
+    assert (data.train.images.shape, held_out.shape) == ((24, 32, 32, 3), (6, 32, 32, 3))
     known = {
         image.tobytes(): label for image, label in zip(whole.train_images, whole.train_labels, strict=True)
     }
-    parts = {"train": (data.images, data.labels), "held out": (held_out, held_out_labels)}
+    parts = {"train": data.train, "held out": data.validation}
     found = {
-        name: {image.tobytes() for image, label in zip(*part, strict=True) if known[image.tobytes()] == label}
+        name: {
+            image.tobytes()
+            for image, label in zip(part.images, part.labels, strict=True)
+            if known[image.tobytes()] == label
+        }
         for name, part in parts.items()
     }
     assert (len(found["train"]), len(found["held out"])) == (24, 6)
@@ -102,17 +106,19 @@ def test_slices_and_held_out_parts_are_parts_of_the_training_images(file: Path) 
     assert data.dataset.mean == whole.mean  # the normalisation is the whole data set's
 
     other = load_data(settings, seed=2)
-    slices = [{image.tobytes() for image in (*each.images, *each.validation[0])} for each in (data, other)]
+    slices = [
+        {image.tobytes() for image in (*each.train.images, *each.validation.images)} for each in (data, other)
+    ]
     assert slices[0] == slices[1]  # the slice is the same for every seed
-    assert not np.array_equal(held_out, other.validation[0])
+    assert not np.array_equal(held_out, other.validation.images)
     assert load_data(replace(settings, val_split=0.0), seed=1).validation is None
 
 
 def literal_fingerprint(data: Data) -> str:
     """As every run since version 0.1 has written it down."""
     sha = hashlib.sha256()
-    arrays = [data.images, data.labels, *(data.validation or ())]
-    for array in (*arrays, data.dataset.test_images, data.dataset.test_labels):
+    parts = [part for part in (data.train, data.validation, data.dataset.test) if part is not None]
+    for array in (array for part in parts for array in (part.images, part.labels)):
         sha.update(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
     return sha.hexdigest()
 
@@ -129,8 +135,8 @@ def test_the_fingerprint_is_of_all_that_a_run_sees(file: Path, small_dataset: Ca
     for split in ("train", "test"):
         changed = small_dataset()
         getattr(changed, f"{split}_labels")[3] += 1
-        cases.append(Data(changed, changed.train_images, changed.train_labels, None))
-    cases.append(Data(plain, plain.train_images, plain.train_labels, None))
+        cases.append(Data(changed, changed.train, None))
+    cases.append(Data(plain, plain.train, None))
     prints = [data.fingerprint() for data in cases]
     assert prints == [literal_fingerprint(data) for data in cases]
     assert len(set(prints)) == len(cases)
@@ -139,7 +145,7 @@ def test_the_fingerprint_is_of_all_that_a_run_sees(file: Path, small_dataset: Ca
 
 def test_the_fingerprint_is_computed_once(small_dataset: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = small_dataset()
-    data = Data(dataset, dataset.train_images, dataset.train_labels, None)
+    data = Data(dataset, dataset.train, None)
     first = data.fingerprint()
     monkeypatch.setattr(hashlib, "sha256", None)
     assert data.fingerprint() == first
@@ -164,8 +170,6 @@ def test_loaders_follow_the_settings(file: Path) -> None:
 
 def test_evaluation_has_one_default_batch_everywhere(small_dataset: Callable) -> None:
     dataset = small_dataset()
-    own = eval_loader(dataset, dataset.test_images, dataset.test_labels, DataSettings(), CPU)
-    run, _ = eval_loaders(
-        Data(dataset, dataset.train_images, dataset.train_labels, None), DataSettings(), CPU
-    )
+    own = eval_loader(dataset, dataset.test, DataSettings(), CPU)
+    run, _ = eval_loaders(Data(dataset, dataset.train, None), DataSettings(), CPU)
     assert own.batch_size == run.batch_size == settings_of().eval_batch_size

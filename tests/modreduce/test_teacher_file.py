@@ -104,9 +104,7 @@ def runs(tmp_path_factory) -> Path:
     torch.manual_seed(1)
     network = build_network("resnet8", 10).eval()
     made_for = load_npz(folder / "digits.npz")
-    loader = eval_loader(
-        made_for, made_for.train_images, made_for.train_labels, DataSettings(), torch.device("cpu")
-    )
+    loader = eval_loader(made_for, made_for.train, DataSettings(), torch.device("cpu"))
     ((images, labels, *_),) = loader
     with torch.no_grad():  # a classifier of the untrained network's embeddings, by least squares
         embedding = torch.cat([network.outputs(images).embedding, torch.ones(len(images), 1)], dim=1).double()
