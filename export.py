@@ -11,17 +11,16 @@ more than 1e-4 of the largest logit or, with --dataset, in the class of a test i
 
 from collections.abc import Sequence
 
-from dataset import dataset_dict, load_dataset
+from dataset import dataset_names
 from exporting import formats_dict
-from helper.arguments import Parser, options_of, path, positive_int
+from helper.arguments import Parser, path, positive_int
 from helper.errors import UserError, run_script
 from helper.files import check_new_folder
 from helper.packages import INSTALL, missing, require
 from helper.signature import class_constant
 from models import check_model
+from modreduce.flags import OF_PICTURES, OF_TRAINING, PICTURES, RECORDS
 
-DATA = "dataset.data:DataSettings"
-OF_TRAINING = ("batch_size", "val_split", "train_size")
 QUANTISED = "onnx"  # the format that --int8 writes again
 
 
@@ -40,8 +39,9 @@ def parser() -> Parser:
     flags.add_argument("--teacher", type=path, help="a checkpoint to compare the network's cost with")
     flags.add_argument("--model_t", help="its network, where the checkpoint does not say")
     flags.add_argument("--no_latency", action="store_true", help="time nothing")
-    flags.add_flags(DATA, "data", without=(*OF_TRAINING, "dataset"))
-    flags.add_argument("--dataset", choices=list(dataset_dict), help="measure the accuracy on its test set")
+    flags.add_argument("--dataset", choices=dataset_names, help="measure the accuracy on its test set")
+    flags.add_flags(RECORDS["data"], "data", without=(*OF_TRAINING, "dataset"))
+    flags.add_flags(PICTURES, OF_PICTURES, without=OF_TRAINING)
     return flags
 
 
@@ -75,7 +75,7 @@ def main() -> None:
         raise UserError("--int8 is calibrated on training images: name their data set with --dataset")
     names, note = formats(args.formats, args.int8 is not None)
 
-    from dataset.data import DataSettings
+    from dataset.data import load_test_data
     from engine.facts import record_of_data
     from exporting.deployed import deployed
     from exporting.write import Data, export
@@ -85,8 +85,9 @@ def main() -> None:
     files = [read_network(path, model) for path, model in paths if path is not None]
     dataset = data = None
     if args.dataset is not None:
-        dataset = load_dataset(args.dataset, args.data_folder)
-        data = Data(dataset, DataSettings(**options_of(DATA, vars(args))), args.int8)
+        made_for = files[0].record
+        dataset, settings = load_test_data(vars(args), made_for.image_size, made_for.resize)
+        data = Data(dataset, settings, args.int8)
     network, *teacher = (deployed(file, dataset) for file in files)
     print(export(network, next(iter(teacher), None), names, data, args.out, not args.no_latency))
     notes: list[str | None] = []

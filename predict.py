@@ -8,7 +8,6 @@
 size as in its evaluation. The columns are file, class, probability, class_2, probability_2, ...
 """
 
-import os
 from pathlib import Path
 
 from helper.arguments import Parser, non_negative_int, path, positive_int
@@ -18,7 +17,6 @@ from models import check_model
 
 COMPUTE = "helper.device:Compute"
 ONLY_OF_TRAINING = ("precision", "eval_precision", "deterministic", "compile", "cuda_graph")
-WORKERS = 4
 
 
 def parser() -> Parser:
@@ -35,8 +33,7 @@ def parser() -> Parser:
     flags.add_argument(
         "--workers",
         type=non_negative_int,
-        default=min(WORKERS, os.cpu_count() or 1),
-        help=f"processes that read pictures; 0: this one (default {WORKERS}, at most one per core)",
+        help="processes that read pictures; 0: this one (default: the cores, at most 8)",
     )
     flags.add_argument("--skip_broken", action="store_true", help="leave out pictures that cannot be read")
     flags.add_flags(COMPUTE, "device", without=ONLY_OF_TRAINING)

@@ -1,15 +1,13 @@
 """Whether what was written says the same as the network that it was written from."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from dataset.base import DataSet
 from dataset.data import DataSettings, eval_loader
 from engine.evaluation import Prediction, Scores, evaluate
-from exporting.deployed import Deployed
+from exporting.deployed import Deployed, Images, as_pixels
 from exporting.formats import Logits
 from helper.errors import UserError, told_in_a_line
 
@@ -17,7 +15,6 @@ BATCHES = (1, 2, 7)
 TOLERANCE = 1e-4  # of the largest logit
 SMALLEST = torch.finfo(torch.float32).tiny  # a network whose logits are all 0 is one too
 ADVICE = "nothing was written: leave that format out with --formats"
-BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 def check_same(network: Deployed, file: str, found: Logits) -> float:
@@ -53,7 +50,7 @@ def check_on_test_set(
     network: Deployed,
     logits: Mapping[str, Logits],
     exact: Collection[str],
-    dataset: DataSet,
+    dataset: Images,
     settings: DataSettings,
 ) -> dict[str, Scores]:
     """Scores on the test set by name.
@@ -72,14 +69,13 @@ def check_on_test_set(
             wrong[name] += int(((found[name].argmax(1) != expected.argmax(1)) & decided).sum())
         return found, None
 
-    pixels = replace(dataset, mean=BLACK, std=WHITE)  # images as they are, white 1
-    batches = eval_loader(pixels, dataset.test_images, dataset.test_labels, settings, torch.device("cpu"))
+    batches = eval_loader(as_pixels(dataset), dataset.test, settings, torch.device("cpu"))
     scores, _ = evaluate(predict, batches)
     for name, count in wrong.items():
         if count:
             raise UserError(
                 f"{name} gives another class than {network.arch} for {count} of "
-                f"{len(dataset.test_labels)} test images; {ADVICE}"
+                f"{len(dataset.test)} test images; {ADVICE}"
             )
     return scores
 

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from dataset.base import DataSet
+from dataset.picture_set import PictureSet
 from helper.errors import UserError, told_in_a_line
 from helper.sizes import ImageSize, shown, sides
 from models.checkpoint import NetworkFile
 from models.record import NetworkRecord
 
+Images = DataSet | PictureSet
 IMAGE_SIZE = 32  # of networks whose files do not say it
 INPUT, OUTPUT, BATCH = "image", "logits", "batch"
 
@@ -86,12 +88,12 @@ class Deployed:
             return torch.export.export(self.module, (self.example(2),), dynamic_shapes={INPUT: {0: batch}})
 
 
-def deployed(file: NetworkFile, dataset: DataSet | None = None) -> Deployed:
+def deployed(file: NetworkFile, dataset: Images | None = None) -> Deployed:
     """The network of a file with its own normalisation, or that of the data set where the file has none.
 
     Raises UserError where neither says it, and if the data set has other classes or images of another size.
     """
-    record, size = file.record, IMAGE_SIZE
+    record, size, resize = file.record, IMAGE_SIZE, file.record.resize
     mean_and_std = record.normalisation
     if dataset is not None:
         file.check_classes(dataset.num_classes)
@@ -102,6 +104,7 @@ def deployed(file: NetworkFile, dataset: DataSet | None = None) -> Deployed:
                 f"{shown(size)}: use the data set that it was trained on, or leave --dataset out"
             )
         mean_and_std = mean_and_std or (dataset.mean, dataset.std)
+        resize = dataset.resize if record.image_size is None else resize
     if mean_and_std is None:
         raise UserError(
             f"{file.path} does not say with which mean and std its images are normalised: export it with "
@@ -113,12 +116,18 @@ def deployed(file: NetworkFile, dataset: DataSet | None = None) -> Deployed:
         arch=file.arch,
         num_classes=file.num_classes,
         image_size=record.image_size or size,
+        resize=resize,
         mean=tuple(mean_and_std[0]),
         std=tuple(mean_and_std[1]),
         class_names=tuple(named) if named else None,
     )
     module = FromPixels(file.network.float(), *mean_and_std).eval().requires_grad_(False)
     return Deployed(file.path, record, module)
+
+
+def as_pixels(dataset: Images) -> Images:
+    """The data set whose loaders give images as they are, white 1: not normalised."""
+    return replace(dataset, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def class_names(record: NetworkRecord, num_classes: int) -> list[str]:

@@ -1,6 +1,5 @@
 """Pictures of a folder, in batches as a network sees them."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as F
 
+from dataset.folder import pictures_below
 from dataset.pictures import ENDINGS, for_evaluation, read_picture
+from dataset.workers import told_of_workers
 from helper.errors import UserError
 from helper.sizes import ImageSize, sides
 
@@ -18,28 +19,15 @@ from helper.sizes import ImageSize, sides
 def find_pictures(folder: Path) -> list[str]:
     """The pictures below a folder by their endings, as paths from there, sorted; hidden ones are left out.
 
-    Links are followed, each folder once. Raises UserError if there is no such folder, and no picture in it.
+    Raises UserError if there is no such folder, no picture in it, or a link in a circle.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {what}: name a folder with pictures")
-    found, seen = [], set()
-    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        named = [name for name in files if name.lower().endswith(ENDINGS) and not name.startswith(".")]
-        found += [Path(place, name).relative_to(folder).as_posix() for name in named]
+    found = sorted(pictures_below(folder))
     if not found:
         raise UserError(f"{folder} holds no pictures: files of pictures end in {', '.join(ENDINGS)}")
-    return sorted(found)
-
-
-def _refuse(error: OSError) -> None:
-    raise UserError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+    return found
 
 
 class PictureBatch(NamedTuple):
@@ -76,8 +64,12 @@ class Pictures(Dataset):
         return place, F.resize(pixels, list(sides(self.size)), antialias=True)
 
     def batches(self, batch_size: int, workers: int) -> Iterator[PictureBatch]:
-        """All pictures in order, read by so many processes (0: by this one)."""
-        yield from DataLoader(self, batch_size, num_workers=workers, collate_fn=self._together)
+        """All pictures in order, read by so many processes (0: by this one).
+
+        Raises UserError if one of these is gone.
+        """
+        with told_of_workers(workers):
+            yield from DataLoader(self, batch_size, num_workers=workers, collate_fn=self._together)
 
     def _together(self, found: list[tuple[int, Tensor | str]]) -> PictureBatch:
         whole = {place: pixels for place, pixels in found if isinstance(pixels, Tensor)}

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from dataset.stream import default_workers
 from exporting.deployed import class_names, deployed
 from exporting.formats import Logits
 from exporting.onnx_file import Onnx, record_of, runner, session
@@ -87,10 +88,12 @@ def guesses(
     files: Sequence[str],
     top: int,
     batch_size: int,
-    workers: int,
+    workers: int | None,
     skip_broken: bool,
 ) -> tuple[list[Guess], dict[str, str]]:
     """The likeliest classes of each picture, and why some could not be read, by file.
+
+    workers: processes that read pictures; None: as many as the pictures of a data set have.
 
     Raises UserError, which names the first and counts them, if any cannot be read, unless these are skipped.
     """
@@ -100,7 +103,7 @@ def guesses(
     broken: dict[str, str] = {}
     pictures = Pictures(folder, files, record.image_size, record.resize)
     with tqdm(total=len(files), unit="image", leave=False, disable=None) as bar:
-        for batch in pictures.batches(batch_size, workers):
+        for batch in pictures.batches(batch_size, default_workers() if workers is None else workers):
             broken |= {files[place]: why for place, why in batch.broken.items()}
             if batch.places and (skip_broken or not broken):
                 logits = reader.logits(batch.pixels.to(reader.device).float().div(255))

@@ -1,16 +1,15 @@
 """An ONNX file in 8 bits: onnxruntime's static quantisation, calibrated on training images."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dataset.base import DataSet
 from dataset.split import stratified_indices
-from exporting.deployed import INPUT, Deployed
+from exporting.deployed import INPUT, Deployed, Images, as_pixels
 from exporting.formats import quiet
 from exporting.onnx_file import ERRORS_ONLY, write_model
 from helper.errors import told_in_a_line
@@ -21,19 +20,21 @@ CALIBRATION_BATCH = 32
 SEED = 0  # of which images calibrate
 
 
-def calibration_images(dataset: DataSet, count: int) -> np.ndarray:
-    """So many training images (n, H, W, 3) uint8, each class with its share.
+def calibration_images(dataset: Images, count: int) -> list[Tensor]:
+    """So many training images in batches (N, 3, H, W), white 1, each class with its share, not augmented.
 
     Raises UserError for fewer than one per class, and for more than there are.
     """
-    return dataset.train_images[stratified_indices(dataset.train_labels, count, SEED, FLAG)]
+    part = dataset.train.take(stratified_indices(dataset.train.labels, count, SEED, FLAG))
+    loader = as_pixels(dataset).eval_loader(part, batch_size=CALIBRATION_BATCH, device=torch.device("cpu"))
+    return [batch.images.contiguous() for batch in loader]
 
 
-def quantise(network: Deployed, source: Path, images: np.ndarray, target: Path) -> None:
+def quantise(network: Deployed, source: Path, batches: Sequence[Tensor], target: Path) -> None:
     """Write a float32 ONNX file again with weights and maps of 8 bits.
 
     Both are int8, weights with a scale per channel, maps with a scale and a zero each, from their extremes
-    over the images (n, H, W, 3) uint8: onnxruntime's QDQ format. With unsigned maps sums of products overflow
+    over the batches of images: onnxruntime's QDQ format. With unsigned maps sums of products overflow
     silently on x86 processors without VNNI, which took 9 of 95 points from a resnet8 on digits. Raises
     UserError if it cannot be done.
     """
@@ -44,10 +45,10 @@ def quantise(network: Deployed, source: Path, images: np.ndarray, target: Path) 
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self.batches = batches(images)
+            self.feeds = ({INPUT: batch.numpy()} for batch in batches)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(({INPUT: batch.numpy()} for batch in self.batches), None)
+            return next(self.feeds, None)
 
     onnxruntime.set_default_logger_severity(ERRORS_ONLY)
     with (
@@ -67,14 +68,3 @@ def quantise(network: Deployed, source: Path, images: np.ndarray, target: Path) 
             activation_type=QuantType.QInt8,
         )
         write_model(onnx.load(written), network.record, target)
-
-
-def batches(images: np.ndarray) -> Iterator[Tensor]:
-    """Images (n, H, W, 3) uint8 as batches (N, 3, H, W), white 1."""
-    for start in range(0, len(images), CALIBRATION_BATCH):
-        yield as_images(images[start : start + CALIBRATION_BATCH])
-
-
-def as_images(pixels: np.ndarray) -> Tensor:
-    """(N, H, W, 3) uint8 as (N, 3, H, W) float32, white 1."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div(255).contiguous()

@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dataset.base import DataSet
 from dataset.data import DataSettings
 from exporting import formats_dict
 from exporting.check import check_on_test_set, check_same
-from exporting.deployed import Deployed
+from exporting.deployed import Deployed, Images
 from exporting.formats import Format
 from exporting.measure import Row, report, table, times
 from exporting.onnx_file import Onnx, runner, session
@@ -32,9 +31,9 @@ REPORT = "export.json"
 
 @dataclass(frozen=True)
 class Data:
-    """The data set on which accuracy is measured, and how much of it calibrates 8 bits, if any."""
+    """The data set on which accuracy is measured, and how many images calibrate 8 bits, if any."""
 
-    dataset: DataSet
+    dataset: Images
     settings: DataSettings
     calibration: int | None = None
 
@@ -52,22 +51,22 @@ def export(
     Raises UserError, and leaves nothing behind, if a format cannot be written or differs from the network.
     """
     formats: list[Format] = [formats_dict[name]() for name in names]
-    images = None
+    calibration = None
     if data is not None and data.calibration is not None:
-        images = calibration_images(data.dataset, data.calibration)
+        calibration = calibration_images(data.dataset, data.calibration)
     packages = sorted({package for kind in formats for package in kind.packages})
     with new_folder(folder) as place:
         differences = write_formats(network, formats, place)
-        if images is not None:
-            quantise(network, place / Onnx.file, images, place / QUANTISED)
-        rows = rows_of(network, teacher, formats, place, images is not None)
+        if calibration is not None:
+            quantise(network, place / Onnx.file, calibration, place / QUANTISED)
+        rows = rows_of(network, teacher, formats, place, calibration is not None)
         if data is not None:
             rows = with_accuracy(rows, network, data)
         about = {
             "arch": network.arch,
             "formats": list(names),
             "largest_difference": differences,
-            "calibration_images": None if images is None else len(images),
+            "calibration_images": None if data is None else data.calibration,
             "dataset": None if data is None else data.dataset.name,
             "machine": device_name(torch.device("cpu")),
             "versions": {**versions(), **{name: import_module(name).__version__ for name in packages}},

@@ -21,7 +21,7 @@ onnx = pytest.importorskip("onnx", reason=f"onnx {MISSING}")
 pytest.importorskip("onnxscript", reason=f"onnxscript {MISSING}")
 pytest.importorskip("onnxruntime", reason=f"onnxruntime {MISSING}")
 from exporting.onnx_file import Onnx  # noqa: E402 (needs the packages)
-from exporting.quantised import FILE, as_images, calibration_images, quantise  # noqa: E402
+from exporting.quantised import FILE, calibration_images, quantise  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +113,11 @@ def test_onnx_runs_on_the_cpu_alone(written):
 
 def test_8_bits_say_nearly_the_same_in_a_file_of_a_third(network, written, tmp_path):
     random = np.random.default_rng(4)
-    images = random.integers(0, 256, (64, 32, 32, 3), np.uint8)
-    quantise(network, written, images, tmp_path / FILE)
+    images = torch.from_numpy(random.random((64, 3, 32, 32), np.float32))
+    quantise(network, written, images.split(32), tmp_path / FILE)
     reader = open_network(tmp_path / FILE, None, "cpu")
     assert reader.record == network.record
-    found, expected = (run(as_images(images)) for run in (reader.logits, network.logits))
+    found, expected = (run(images) for run in (reader.logits, network.logits))
     error = float((found - expected).abs().mean() / expected.abs().mean())
     assert 0 < error < 0.05
     assert (tmp_path / FILE).stat().st_size < 0.5 * written.stat().st_size
@@ -126,9 +126,11 @@ def test_8_bits_say_nearly_the_same_in_a_file_of_a_third(network, written, tmp_p
 
 
 def test_calibration_has_images_of_each_class_and_no_more_than_there_are(data):
-    labels = data.dataset.train_labels
-    assert len(calibration_images(data.dataset, 10)) == 10 and len(calibration_images(data.dataset, 64)) == 64
-    for count in (9, len(labels) + 1):
+    batches = calibration_images(data.dataset, 70)
+    assert [tuple(batch.shape) for batch in batches] == [(n, 3, 32, 32) for n in (32, 32, 6)]
+    values = torch.cat(batches)
+    assert (float(values.min()), float(values.max())) == (0, 1)
+    for count in (9, len(data.dataset.train) + 1):
         with pytest.raises(UserError, match=rf"--int8 asks for {count} images, allowed are 10 "):
             calibration_images(data.dataset, count)
 

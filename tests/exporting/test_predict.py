@@ -47,11 +47,13 @@ def test_pictures_are_found_by_their_endings_in_order(folder):
     assert find_pictures(folder) == FOUND
 
 
-def test_links_are_followed_and_circles_end(folder, tmp_path):
+def test_links_are_followed_and_circles_are_refused(folder, tmp_path):
     paint(tmp_path / "elsewhere/f.png")
     (folder / "z").symlink_to(tmp_path / "elsewhere")
-    (folder / "sub/circle").symlink_to(folder)
     assert find_pictures(folder) == [*FOUND, "z/f.png"]
+    (folder / "sub/circle").symlink_to(folder)
+    with pytest.raises(UserError, match="sub/circle is a link in a circle"):
+        find_pictures(folder)
 
 
 @pytest.mark.parametrize(
