@@ -62,6 +62,8 @@ def main() -> None:
         )
     write_atomically(args.out, as_csv(found))
     tell_broken(broken, len(files))
+    if reader.note:
+        print(f"note: {reader.note}")
     print(f"{args.out}: {len(found)} pictures: {counted(found)}")
 
 

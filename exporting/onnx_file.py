@@ -20,6 +20,7 @@ from models.record import NetworkRecord
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+FLOATS, CHANNELS = "tensor(float)", 3
 ERRORS_ONLY = 3  # of onnxruntime's five levels of what it logs
 
 
@@ -71,19 +72,18 @@ def session(path: Path, threads: int | None = None) -> "InferenceSession":
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.add_session_config_entry("session.force_spinning_stop", "1")  # threads that others need too
     with told_in_a_line(f"{path} cannot be read as ONNX"):
-        found = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    shapes = [place.shape for place in (*found.get_inputs(), *found.get_outputs())]
-    if [len(shape) for shape in shapes] != [4, 2] or not all(map(is_number, (*shapes[0][1:], shapes[1][1]))):
+        found = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    places = [*found.get_inputs(), *found.get_outputs()]
+    shapes = [place.shape for place in places]
+    fixed = [side for shape in shapes for side in shape[1:] if isinstance(side, int)]
+    logits = [len(shape) for shape in shapes] == [4, 2] and len(fixed) == 4 and fixed[0] == CHANNELS
+    if not logits or any(place.type != FLOATS for place in places):
         raise UserError(
-            f"{path} takes and gives {shapes}: a network for pictures takes images (batch, 3, height, width) "
-            "of fixed size and gives logits (batch, classes)"
+            f"{path} takes and gives {', '.join(f'{place.type} {place.shape}' for place in places)}: a "
+            "network for pictures takes floats (batch, 3, height, width) of fixed size and gives logits "
+            "(batch, classes)"
         )
     return found
-
-
-def is_number(side: Any) -> bool:
-    """Whether a side of a shape is fixed: others have names."""
-    return isinstance(side, int)
 
 
 def runner(found: "InferenceSession") -> Logits:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from dataset.stream import default_workers
@@ -18,7 +19,7 @@ from exporting.onnx_file import Onnx, record_of, runner, session
 from exporting.pictures import Pictures
 from exporting.weights import WEIGHTS
 from helper.device import Compute, prepare
-from helper.errors import UserError
+from helper.errors import UserError, told_in_a_line
 from helper.packages import require
 from models.checkpoint import read_network
 from models.record import NetworkRecord
@@ -34,12 +35,13 @@ DIGITS = 6  # of a probability
 @dataclass(frozen=True)
 class Reader:
     """What tells the classes of pictures: logits of images (N, 3, H, W), white 1, on a device; and the record
-    of the network, in which sizes and number of classes are known.
+    of the network, in which sizes and number of classes are known; note: what to say of it.
     """
 
     logits: Logits
     record: NetworkRecord
     device: torch.device
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,10 @@ def open_network(path: Path, model: str | None, device: str) -> Reader:
             f"or {' or '.join(IN_A_FOLDER)} in it"
         )
     place, _ = prepare(Compute(device=device))
-    network = deployed(read_network(path, model))
+    file = read_network(path, model)
+    network = deployed(file)
     network.module.to(place)
-    return Reader(network.logits, network.record, place)
+    return Reader(network.logits, network.record, place, file.took)
 
 
 def open_onnx(path: Path, device: str) -> Reader:
@@ -78,7 +81,14 @@ def open_onnx(path: Path, device: str) -> Reader:
     if device not in ("auto", "cpu"):
         raise UserError(f"--device {device}: {path} is run on the CPU: give a checkpoint, or leave it out")
     found = session(path)
-    return Reader(runner(found), record_of(found, path), torch.device("cpu"))
+    run, record = runner(found), record_of(found, path)
+
+    def logits(images: Tensor) -> Tensor:
+        with told_in_a_line(f"{path} cannot be run on {len(images)} pictures at once", "try --batch_size 1"):
+            return run(images)
+
+    note = None if record.normalisation else f"{path} does not say what its pixels are: they go from 0 to 1"
+    return Reader(logits, record, torch.device("cpu"), note)
 
 
 @torch.no_grad()

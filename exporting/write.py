@@ -135,7 +135,7 @@ def said(about: Mapping[str, Any], folder: Path) -> str:
     return "\n".join(
         [
             table(about["rows"]),
-            f"GFLOP: of one image, 2 per multiply-add{accuracy}{latency}",
+            f"GFLOP: of one image, as torch counts, 2 per multiply-add{accuracy}{latency}",
             f"{', '.join(about['largest_difference'])}: read back, within {largest:.1g} of the largest logit",
             f"written: {folder}",
         ]

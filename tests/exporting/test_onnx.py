@@ -96,14 +96,42 @@ def test_what_is_no_onnx_is_refused_in_a_line(content, said, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_what_gives_no_logits_of_pictures_is_refused(tmp_path):
-    place = onnx.helper.make_tensor_value_info
-    x, y = (place(name, onnx.TensorProto.FLOAT, ["batch", 7]) for name in "xy")
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
-    onnx.save(model, tmp_path / "rows.onnx")
-    with pytest.raises(UserError, match=r"takes images \(batch, 3, height, width\) of fixed size"):
-        open_network(tmp_path / "rows.onnx", None, "cpu")
+def foreign(path: Path, image: list, kind: str = "FLOAT") -> Path:
+    """Somebody's ONNX file: the sum of each image's channel, as logits."""
+    place, types = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    x, y = place("x", getattr(types, kind), image), place("y", getattr(types, kind), image[:2])
+    axes = onnx.helper.make_tensor("axes", types.INT64, [2], [2, 3])
+    node = onnx.helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=0)
+    graph = onnx.helper.make_graph([node], "g", [x], [y], initializer=[axes])
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), path
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (["batch", 3, "height", "width"], "FLOAT"),
+        (["batch", 4, 8, 8], "FLOAT"),
+        (["batch", 3, 8, 8], "DOUBLE"),
+    ],
+)
+def test_what_does_not_take_pictures_is_refused(image, kind, tmp_path):
+    path = foreign(tmp_path / "model.onnx", image, kind)
+    with pytest.raises(UserError, match=r"takes floats \(batch, 3, height, width\) of fixed size"):
+        open_network(path, None, "cpu")
+
+
+def test_somebody_else_s_file_is_run_and_its_pixels_are_told(tmp_path):
+    reader = open_network(foreign(tmp_path / "model.onnx", ["n", 3, 8, 9]), None, "cpu")
+    assert (reader.record.image_size, reader.record.num_classes) == ("8x9", 3)
+    assert "does not say what its pixels are: they go from 0 to 1" in reader.note
+    images = torch.rand(2, 3, 8, 9)
+    assert torch.allclose(reader.logits(images), images.sum((2, 3)))
+    alone = open_network(foreign(tmp_path / "one.onnx", [1, 3, 8, 8]), None, "cpu")
+    with pytest.raises(UserError, match=r"cannot be run on 2 pictures at once: .*; try --batch_size 1"):
+        alone.logits(torch.rand(2, 3, 8, 8))
 
 
 def test_onnx_runs_on_the_cpu_alone(written):
@@ -140,6 +168,7 @@ SWEPT = [
     ("ShuffleV2", 64),
     ("MobileNetV2", 32),
     ("norm/wrn_16_1/resnet8", 64),
+    ("reused/resnet8/resnet8x4", 32),
     ("torchvision:resnet18", 64),
     ("torchvision:vit_b_32", 64),
     ("timm:vit_tiny_patch16_224", 64),
