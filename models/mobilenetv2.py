@@ -61,8 +61,8 @@ class InvertedResidual(nn.Module):
 
 
 class NumberedLinear(nn.Linear):
-    """A linear layer whose weights are called 0.weight and 0.bias in files, as the published network has them,
-    where it is the only layer of a sequence.
+    """A linear layer whose weights are called 0.weight and 0.bias in files: in the published network it is
+    the only layer of a sequence.
     """
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
