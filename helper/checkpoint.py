@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import pickle
 import warnings
 import zipfile
@@ -19,6 +20,7 @@ from helper.files import write_atomically
 from helper.pickled import NUMPY_NUMBERS, how_to_convert
 
 CHECKSUM = "sha256"  # of the content, in files of version 0.1; an archive has checksums of its own
+ENTRIES = "modreduce"  # in what other formats keep beside the weights: the other entries, as JSON
 ZIP_START = b"PK\x03\x04"
 READABLE = [SETTINGS_OF_PUBLISHED_FILES, *NUMPY_NUMBERS]
 CUT_OFF = "it is cut off or no PyTorch checkpoint"
@@ -111,14 +113,20 @@ def is_safetensors(path: Path) -> bool:
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors of a .safetensors file by name."""
+    """The tensors of a .safetensors file by name; of one that this project wrote the content that it was made
+    of, the tensors under 'model'.
+    """
     try:
+        from safetensors import safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise UserError(
             f"{path} is in the safetensors format, which needs a package: pip install safetensors"
         ) from error
-    return load_file(path)
+    with safe_open(path, "pt") as file:
+        own = (file.metadata() or {}).get(ENTRIES)
+    tensors = load_file(path)
+    return tensors if own is None else {**json.loads(own), "model": tensors}
 
 
 def refuse_missing(path: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -137,6 +138,47 @@ def check_folder(folder: Path, flag: str) -> None:
         raise UserError(f"{flag}: {existing} is a file, not a folder: choose another place")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"{flag}: {existing} cannot be written: mend its permissions or choose another place")
+
+
+def check_new_folder(folder: Path, flag: str) -> None:
+    """Raise UserError if the folder can be neither made nor filled, or holds anything already; nothing is
+    written.
+    """
+    check_folder(folder, flag)
+    if folder.exists() and (inside := next(folder.iterdir(), None)):
+        raise UserError(
+            f"{flag}: {folder} is not empty ({inside.name} is in it): name a new folder, or empty that one"
+        )
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A place in which a folder's files are made: they stand in the folder once all of them are there.
+
+    If anything is raised within, nothing stays behind. An empty folder that is there already, a mounted one
+    for example, gets the files one after the other.
+    """
+    there = folder.exists()
+    above = folder if there else folder.absolute().parent
+    made = [place for place in (above, *above.parents) if not place.exists()]
+    above.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=f".{folder.absolute().name}.", suffix=".tmp", dir=above))
+    try:
+        yield place
+        if there:
+            for file in sorted(place.iterdir()):
+                os.replace(file, folder / file.name)
+            place.rmdir()
+        else:
+            place.chmod(0o755)
+            os.replace(place, folder)
+        flush_folder(above)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        for empty in made:
+            with contextlib.suppress(OSError):
+                empty.rmdir()
+        raise
 
 
 def remove_leftovers(folder: Path) -> None:

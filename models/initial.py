@@ -49,7 +49,7 @@ def _of_other_classes(network: nn.Module, inside: nn.Module, weights: dict, own:
     except (UserError, AttributeError):
         return []
     path = next((key for key, module in inside.named_modules() if module is classifier), None)
-    names = [key for key in (f"{path}.weight", f"{path}.bias") if key in own and key in weights]
+    names = [key for key in own if key.startswith(f"{path}.") and key in weights]
     others = any(
         own[key].shape[1:] == weights[key].shape[1:] and len(own[key]) != len(weights[key]) for key in names
     )

@@ -4,7 +4,7 @@ Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -60,6 +60,18 @@ class InvertedResidual(nn.Module):
         return out
 
 
+class NumberedLinear(nn.Linear):
+    """A linear layer whose weights are called 0.weight and 0.bias in files: in the published network it is
+    the only layer of a sequence.
+    """
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, f"{prefix}0.", keep_vars)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        super()._load_from_state_dict(state_dict, f"{prefix}0.", *rest)
+
+
 class MobileNetV2(StagedNetwork):
     """MobileNetV2 with `width` times the paper's channels, but for the head's, which stay 1280.
 
@@ -80,13 +92,9 @@ class MobileNetV2(StagedNetwork):
                 in_channels = out_channels
             self.blocks.append(blocks)
         self.conv2 = _conv_norm_relu(in_channels, HEAD, 1)
-        self.classifier = nn.Sequential(nn.Linear(HEAD, num_classes))
+        self.classifier = NumberedLinear(HEAD, num_classes)
         initialise_convolutions(self)
         initialise_classifier(self.classifier)
-
-    @property
-    def classifier(self) -> nn.Linear:
-        return self._modules["classifier"][0]
 
     def stem(self, x: Tensor) -> Tensor:
         return self.conv1(x)

@@ -77,11 +77,14 @@ class NetworkRecord:
             values["mean"] = values["std"] = None
         return cls(**values)
 
+    def entries(self) -> dict[str, Any]:
+        """What a network's file says beside its weights."""
+        own = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: v for k, v in own.items() if v is not None or k not in LEFT_OUT}
+
     def content(self, network: nn.Module) -> dict[str, Any]:
         """The content of the network's file, in the published teachers' format."""
-        own = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        own = {k: v for k, v in own.items() if v is not None or k not in LEFT_OUT}
-        return {"model": network.state_dict(), **own}
+        return {"model": network.state_dict(), **self.entries()}
 
     @property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from helper.errors import UserError, one_line, told_in_a_line
+from helper.packages import INSTALL
 from helper.sizes import ImageSize, shown, sides
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 CODE = ".py:"  # what the name of a network of a user's own file has in it
 NEAREST = 5
-INSTALL = "sh scripts/setup.sh extra"
 # what torchvision's networks of these beginnings take to be sized for images, or to give logits alone
 TORCHVISION_SETTINGS: dict[str, Callable[[ImageSize], dict[str, Any]]] = {
     "vit_": lambda size: {"image_size": _side_of_a_square(size)},

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv and install pyt.txt; nothing to do on a second call.   sh scripts/setup.sh
-# The same, and what only some networks need (pyt-extra.txt).       sh scripts/setup.sh extra
+# The same, and what is optional (pyt-extra.txt).                   sh scripts/setup.sh extra
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 venv=$root/.venv

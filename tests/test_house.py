@@ -14,7 +14,7 @@ FLOORS = (
     ("helper",),
     ("models", "dataset", "crd", "reporting"),
     ("engine", "distiller_zoo"),
-    ("modreduce",),
+    ("modreduce", "exporting"),
     ("scripts", "examples"),
     ("benchmarks",),
 )

@@ -15,6 +15,8 @@ USUAL = {
     "train_student": f"--path_t teacher.pth --model_s resnet8 --distill kd {TRAINING}",
     "train_modreduce": f"--path_t teacher.pth --model_s resnet8 --distill kd rkd {TRAINING}",
     "evaluate": f"--path teacher.pth {DATA}",
+    "export": "--path whole.pth --out shipped --formats safetensors --no_latency",
+    "predict": "pictures --path whole.pth --device cpu --workers 0",
 }
 RUN = "save/train_student/S_resnet8_T_resnet8_npz_kd_trial"
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
+from PIL import Image
 
 from engine.run_folder import STATE_ENTRIES
 from helper.checkpoint import write_checkpoint
@@ -204,6 +205,25 @@ def make_configs() -> None:
         Path(f"{name}.json").write_text(json.dumps(content))
     Path("cut.json").write_text('{"epochs": 2')
     Path("binary.json").write_bytes(b"\xff\xfe{}")
+
+
+def make_pictures() -> None:
+    """whole.pth and pictures/ are right, all others are not."""
+    normalised = {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "image_size": 32}
+    write_checkpoint(teacher(**normalised), "whole.pth")
+    write_checkpoint(teacher(**normalised | {"image_size": 64}), "large.pth")
+    write_checkpoint(teacher(arch="net.py:small", **normalised), "code_whole.pth")
+    picture = np.random.default_rng(1).integers(0, 256, (40, 30, 3), np.uint8)
+    for folder, names in {"pictures": "ab", "some_broken": "abc", "all_broken": "a"}.items():
+        Path(folder).mkdir()
+        for name in names:
+            Image.fromarray(picture).save(f"{folder}/{name}.png")
+    Path("some_broken/b.png").write_bytes(Path("some_broken/a.png").read_bytes()[:90])
+    Path("some_broken/c.png").write_text("<html>not found</html>")
+    Path("all_broken/a.png").write_bytes(b"")
+    Path("text.onnx").write_text("no network\n")
+    Path("model.pt2").write_bytes(b"")
+    Path("model.tflite").write_bytes(b"")
 
 
 def make_run_folders() -> None:

@@ -41,6 +41,8 @@ PRELOAD = [
     "train_student",
     "train_modreduce",
     "evaluate",
+    "export",
+    "predict",
     "modreduce.launch",
     "torch._dynamo",
     "torch.utils.tensorboard",

@@ -17,6 +17,7 @@ import pytest
 
 from dataset import dataset_dict
 from distiller_zoo import distiller_dict
+from exporting import formats_dict
 from helper.device import PRECISIONS
 from helper.errors import run_script
 from models import model_dict
@@ -39,6 +40,7 @@ def folder(tmp_path_factory) -> Path:
         bad_materials.make_data_sets()
         bad_materials.make_run_folders()
         bad_materials.make_configs()
+        bad_materials.make_pictures()
     finally:
         os.chdir(before)
     return place
@@ -104,6 +106,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(command, line, folder, mon
         ("train_student --model_t resnet9", list(model_dict)),
         ("train_modreduce --online avg", list(ensemble_dict)),
         ("train_modreduce --distill kd abc", list(distiller_dict)),
+        ("export --formats tflite", list(formats_dict)),
         ("scripts.fetch_teachers resnet57", list(TEACHERS)),
     ],
 )
@@ -120,6 +123,8 @@ def test_the_commands_themselves_say_it_the_same_way(folder):
         "train_student --path_t new_code.pth",
         "train_modreduce --distill kd abc",
         "evaluate --path nowhere.pth",
+        "export --out occupied",
+        "predict --path nowhere.onnx",
     ]
     before = snapshot(folder)
     processes = []

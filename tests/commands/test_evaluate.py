@@ -270,7 +270,7 @@ def test_figures_show_networks_with_their_own_normalisation_too(place, capsys):
     assert capsys.readouterr().out.count("it keeps its own normalisation") == 2
 
 
-@pytest.mark.parametrize("command", ["evaluate", "figures"])
+@pytest.mark.parametrize("command", ["evaluate", "figures", "export", "predict"])
 def test_flags_are_answered_without_torch(command):
     slow = "{'torch', 'numpy', 'matplotlib'}"
     code = f"import sys, {command}; {command}.parser(); print(sorted({slow} & set(sys.modules)))"

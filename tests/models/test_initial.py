@@ -33,7 +33,10 @@ def test_weights_of_as_many_classes_are_all_taken(kind, tmp_path):
     assert all(torch.equal(value, given[key]) for key, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize(("name", "classifier"), [(NAME, "fc"), ("resnet8", "fc"), ("vgg8", "classifier")])
+@pytest.mark.parametrize(
+    ("name", "classifier"),
+    [(NAME, "fc"), ("resnet8", "fc"), ("vgg8", "classifier"), ("MobileNetV2", "classifier.0")],
+)
 def test_the_classifier_alone_is_left_out_for_other_classes(name, classifier, tmp_path):
     given, path = weights(7, name), Path(tmp_path / "weights.pth")
     torch.save({"model": given}, path)
