@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from dataset.augment import view_dict
 from dataset.items import Items
 from dataset.loader import Normalise
-from dataset.workers import leave_signals_to_the_trainer, more_than_cores, told_of_workers
+from dataset.workers import apart_from_the_trainer, more_than_cores, start_method, told_of_workers
 from helper.batch import Batch
 from helper.errors import UserError
 from helper.randomness import derive_seed, generator
@@ -82,7 +82,8 @@ class Pool:
                 pin_memory=pin,
                 persistent_workers=workers > 0,
                 prefetch_factor=AHEAD if workers else None,
-                worker_init_fn=leave_signals_to_the_trainer,
+                worker_init_fn=apart_from_the_trainer,
+                multiprocessing_context=start_method() if workers else None,
                 generator=torch.Generator(),  # so that starting them draws nothing from the run's own stream
             )
 
