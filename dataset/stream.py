@@ -6,7 +6,7 @@ begins can change a bit.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -67,11 +67,21 @@ def _collate(samples: list[list[Tensor]] | UserError) -> list[Tensor] | UserErro
     return samples if isinstance(samples, UserError) else default_collate(samples)
 
 
+class _Plan:
+    """What DataLoader takes as its batch sampler: the batches of the next pass."""
+
+    def __init__(self) -> None:
+        self.batches: Iterable[list[Item]] = ()
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        return iter(self.batches)
+
+
 class Pool:
     """The workers of a loader, which stay from one pass over the pictures to the next."""
 
     def __init__(self, reader: Reader, workers: int, pin: bool):
-        self._plan: list[list[Item]] = []
+        self._plan = _Plan()
         self.workers = workers
         with more_than_cores():
             self._loader = DataLoader(
@@ -87,9 +97,9 @@ class Pool:
                 generator=torch.Generator(),  # so that starting them draws nothing from the run's own stream
             )
 
-    def batches(self, plan: list[list[Item]]) -> Iterator[list[Tensor]]:
+    def batches(self, plan: Iterable[list[Item]]) -> Iterator[list[Tensor]]:
         """For each batch of a plan its pictures; UserError if one cannot be read, or a worker is gone."""
-        self._plan[:] = plan
+        self._plan.batches = plan
         with told_of_workers(self.workers):
             with more_than_cores():
                 batches = iter(self._loader)
@@ -167,9 +177,9 @@ class StreamLoader:
             slice(first, min(first + self.batch_size, stop))
             for first in range(start * self.batch_size, stop, self.batch_size)
         ]
-        plan = [
+        plan = (
             list(zip(order[part].tolist(), map(tuple, seeds[part].tolist()), strict=True)) for part in places
-        ]
+        )
         for part, pixels in zip(places, self._pool.batches(plan), strict=True):
             own, *further = (as_rows(one, self.device) for one in pixels)
             indices = order[part].to(self.device, non_blocking=True)
@@ -219,7 +229,8 @@ class StreamEval:
 
     def pixels(self) -> Iterator[Tensor]:
         """The pictures (B, 3, H, W) uint8, on the CPU."""
-        everything = [(index, (0,)) for index in range(self.n_data)]
-        plan = [everything[i : i + self.batch_size] for i in range(0, self.n_data, self.batch_size)]
+        everything = range(self.n_data)
+        begins = range(0, self.n_data, self.batch_size)
+        plan = ([(index, (0,)) for index in everything[i : i + self.batch_size]] for i in begins)
         for (pixels,) in self._pool.batches(plan):
             yield pixels
