@@ -82,6 +82,7 @@ class DataSet:
     split_of_test: ClassVar[float] = 0.0
     hashed: ClassVar[None] = None
     cache: ClassVar[None] = None
+    unlabelled: ClassVar[None] = None
 
     @property
     def image_size(self) -> ImageSize:

@@ -21,6 +21,7 @@ from helper.errors import UserError
 from helper.files import check_folder
 
 FOLDER = ".cache"  # hidden, so that it is no class
+FORM = 1  # of what is kept of a picture: under another number all files are made again
 LARGEST_SHARE = 0.4  # of the free memory
 Parts = dict[str, Items]
 
@@ -58,9 +59,7 @@ def on_device(data: PictureSet, parts: Parts, device: torch.device, folder: Path
     Raises UserError where they would take more than 40 % of what is free.
     """
     refuse_folder(data)
-    made = data
-    if device.type == "cuda":
-        made = OnDevice.of(data)
+    made = OnDevice.of(data) if device.type == "cuda" else data
     refuse_if_large(data, parts, device)
     kept = {
         role: in_memory(part, data.image_size, data.resize, data.workers, role, device)
@@ -75,7 +74,7 @@ cache_dict: Mapping[str, Cache] = {"none": none, "device": on_device, "disk": di
 
 def file_name(data: PictureSet, role: str, part: Items) -> str:
     """Of the file of a part: what it is for, and a hash of its pictures and of how they are cut."""
-    sha = hashlib.sha256(f"{data.name} {role} {data.image_size} {data.resize} ".encode())
+    sha = hashlib.sha256(f"{FORM} {data.name} {role} {data.image_size} {data.resize} ".encode())
     part.update(sha)
     return f"{role}-{sha.hexdigest()[:24]}.npy"
 

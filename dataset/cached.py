@@ -20,7 +20,7 @@ from helper.errors import UserError, one_line
 from helper.files import flush_folder
 from helper.sizes import ImageSize
 
-AT_ONCE = 32  # pictures that a worker reads between two looks at what it is to do
+AT_ONCE = 32  # pictures that a worker hands over together
 
 
 class Mapped:
@@ -88,13 +88,13 @@ def read_middles(
     everything = [(index, (0,)) for index in range(len(items))]
     plan = [everything[first : first + AT_ONCE] for first in range(0, len(items), AT_ONCE)]
     pool = Pool(Reader(items, ForCache(size, resize)), workers, pin=False)
-    with tqdm(
-        total=len(items), desc=f"caching {what}", unit=" images", leave=False, disable=None
-    ) as progress:
+    bar = tqdm(total=len(items), desc=f"caching {what}", unit=" images", leave=False, disable=None)
+    first = 0
+    with bar:
         for (pixels,) in pool.batches(plan):
-            yield slice(progress.n, progress.n + len(pixels)), pixels.permute(0, 2, 3, 1)
-            progress.n += len(pixels)
-            progress.refresh()
+            yield slice(first, first + len(pixels)), pixels.permute(0, 2, 3, 1)
+            first += len(pixels)
+            bar.update(len(pixels))
 
 
 def in_memory(
@@ -144,11 +144,11 @@ def write_middles(items: Items, size: ImageSize, resize: int, workers: int, what
 def check_middles(path: Path, shape: tuple[int, ...]) -> None:
     """Raise UserError unless a file holds pictures of that shape, and nothing else."""
     try:
-        found = np.load(path, mmap_mode="r")
+        found = np.lib.format.open_memmap(path, mode="r")
         said = f"{found.dtype} {found.shape}"
         right = found.dtype == np.uint8 and found.shape == shape and found.flags.c_contiguous
         right = right and found.offset + found.nbytes == path.stat().st_size
-    except (ValueError, EOFError, OSError, AttributeError) as error:  # npz, pickles, cut files, no permission
+    except (ValueError, OSError) as error:  # no .npy file, a cut one, no permission
         right, said = False, one_line(error)[:100]
     if not right:
         raise UserError(

@@ -114,6 +114,10 @@ def load_data(settings: DataSettings, seed: int, pictures: PictureSettings | Non
             )
         kept, held_out = hold_out(train.labels, settings.val_split, seed)
         train, validation = train.take(kept), train.take(held_out)
+    if dataset.unlabelled is not None:
+        from dataset.items import Joined
+
+        train = Joined(train, dataset.unlabelled)
     return Data(dataset, train, validation)
 
 

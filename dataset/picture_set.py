@@ -24,7 +24,8 @@ EVALUATED_PIXELS = 1000 * 64 * 64  # at once
 class PictureSet:
     """Training and test pictures of a classification task, with the face of `dataset.base.DataSet`.
 
-    train, test, validation: their pictures; validation is None where none are set apart. augment: a name of
+    train, test, validation: their pictures; validation is None where none are set apart. unlabelled: pictures
+    whose labels are -1, on which the teacher alone teaches, or None. augment: a name of
     `dataset.transforms.augment_dict`; resize: as `dataset.pictures.for_evaluation` has it; workers: processes
     that read pictures; split_of_test: the part of the folder that became the test set, 0 where that is one of
     its own; notes: what to say before training; cache: a name of `dataset.cache.cache_dict`; cache_folder:
@@ -44,6 +45,7 @@ class PictureSet:
     workers: int
     class_names: tuple[str, ...]
     validation: Items | None = None
+    unlabelled: Items | None = None
     split_of_test: float = 0.0
     notes: tuple[str, ...] = ()
     hashed: str = "names, sizes and labels"
@@ -120,6 +122,7 @@ def picture_set(
         default_workers() if asked.workers is None else asked.workers,
         tuple(class_names),
         validation,
+        pictures_without_labels(asked),
         split_of_test,
         tuple(notes),
         cache=asked.cache,
@@ -127,6 +130,15 @@ def picture_set(
     )
     mean, std = normalisation_of(made, asked.normalise or "imagenet")
     return replace(made, mean=mean, std=std)
+
+
+def pictures_without_labels(asked: PictureSettings) -> Items | None:
+    """The pictures of --unlabelled."""
+    if asked.unlabelled is None:
+        return None
+    from dataset.folder import load_unlabelled
+
+    return load_unlabelled(asked.unlabelled, asked.skip_broken)
 
 
 def normalisation_of(data: PictureSet, asked: str) -> tuple[Channels, Channels]:

@@ -47,6 +47,11 @@ class PictureSettings:
         "processes that read pictures (default: the cores, at most 8)",
         {"metavar": "N"},
     ] = None
+    unlabelled: Annotated[
+        Path | None,
+        path,
+        "train on this folder's pictures too, which have no label: the teacher alone teaches",
+    ] = None
     skip_broken: Annotated[bool, "decode every picture once and leave out what cannot be read"] = False
     cache: Annotated[
         str,

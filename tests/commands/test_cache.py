@@ -21,18 +21,17 @@ def test_a_second_run_reuses_the_files_and_has_the_same_bits(tmp_path: Path) -> 
     assert len(files) == 2
     run(*WORDS.split(), "--cache", "disk", "--trial", "two", folder=tmp_path)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "digits/.cache").iterdir()} == files
-    run(*WORDS.split(), "--cache", "device", "--trial", "three", folder=tmp_path)
     made = [
         read_checkpoint(tmp_path / f"save/train_teacher/resnet8_imagefolder_trial_{name}/teacher_last.pth")
-        for name in ("one", "two", "three")
+        for name in ("one", "two")
     ]
-    assert digest(made[0]["model"]) == digest(made[1]["model"]) == digest(made[2]["model"])
+    assert digest(made[0]["model"]) == digest(made[1]["model"])
     more = ("--cache", "none", "--trial", "one", "--resume")
     said = run(*WORDS.split(), *more, folder=tmp_path, status=2)
     assert "was begun with other settings: cache (disk then, none now)" in said
     (train,) = (tmp_path / "digits/.cache").glob("train-*")
     train.write_bytes(b"")
-    said = run(*WORDS.split(), "--cache", "disk", "--trial", "four", folder=tmp_path, status=2)
+    said = run(*WORDS.split(), "--cache", "disk", "--trial", "three", folder=tmp_path, status=2)
     (line,) = said.splitlines()
     assert line.startswith(f"error: digits/.cache/{train.name} is no cache of 64 pictures of 37 x 37 pixels")
-    assert not (tmp_path / "save/train_teacher/resnet8_imagefolder_trial_four").exists()
+    assert not (tmp_path / "save/train_teacher/resnet8_imagefolder_trial_three").exists()

@@ -1,5 +1,6 @@
 """Caches: evaluation has the pixels of the whole pictures, and nothing but the seed decides on a crop."""
 
+import errno
 import pickle
 import shutil
 import threading
@@ -253,7 +254,19 @@ def test_two_that_build_at_once_and_one_that_fails(folder: Path) -> None:
     assert not list((folder / ".cache").iterdir())
 
 
-@pytest.mark.parametrize("damage", ["cut", "long", "empty", "text", "type", "shape", "zip", "folder"])
+def test_a_disk_that_is_full_leaves_nothing(folder: Path, monkeypatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dataset.cached.os.fsync", full)
+    said = refusal(*asked_of(folder, cache="disk"))
+    assert "--cache disk cannot write" in said and "No space left on device" in said
+    assert not list((folder / ".cache").iterdir())
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "long", "empty", "text", "type", "shape", "zip", "header", "folder"]
+)
 def test_a_file_that_is_not_what_its_name_says(folder: Path, damage: str) -> None:
     loaded(folder, cache="disk")
     (path,) = (folder / ".cache").glob("train-*")
@@ -268,7 +281,11 @@ def test_a_file_that_is_not_what_its_name_says(folder: Path, damage: str) -> Non
     elif damage in ("type", "shape"):
         np.save(path, pixels.view(np.int8) if damage == "type" else pixels[:-1])
     else:
-        path.write_bytes({"cut": whole[:-1], "long": whole + b"0", "empty": b"", "text": b"no"}[damage])
+        path.write_bytes(
+            {"cut": whole[:-1], "long": whole + b"0", "empty": b"", "text": b"no", "header": whole[:20]}[
+                damage
+            ]
+        )
     with pytest.raises(
         UserError, match=r"train-\w+\.npy is no cache of 21 pictures of 27 x 32 pixels"
     ) as error:
