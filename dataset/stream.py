@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dataset.augment import view_dict
 from dataset.items import Items
-from dataset.loader import Normalise
+from dataset.loader import Normalise, check_batch_size
 from dataset.workers import apart_from_the_trainer, more_than_cores, start_method, told_of_workers
 from helper.batch import Batch
 from helper.errors import UserError
@@ -138,12 +138,7 @@ class StreamLoader:
         workers: int = 0,
     ):
         self.n_data, self.batch_size = len(items), batch_size
-        if not 1 <= batch_size <= self.n_data:
-            raise UserError(
-                f"--batch_size is {batch_size}, and there are {self.n_data} training images: allowed are 1 "
-                "to "
-                f"{self.n_data}"
-            )
+        check_batch_size(batch_size, self.n_data)
         self.device = torch.device(device)
         self.seed, self.drop_last, self.size = seed, drop_last, sides(size)
         self.views = {name: view_dict[name] for name in views}
