@@ -23,7 +23,7 @@ from helper.sizes import ImageSize, sides
 
 MOST_WORKERS = 8
 LARGEST_SEED = 2**62
-AHEAD = 4  # batches that each worker reads before they are asked for
+AHEAD = 2  # batches that each worker reads before they are asked for: they lie in shared memory, often 64 MB
 Transform = Callable[[Tensor], Tensor]
 Item = tuple[int, tuple[int, ...]]
 
