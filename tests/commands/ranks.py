@@ -10,7 +10,8 @@ from typing import Any
 from tests.commands import running
 from tests.commands.running import Ended, Runner, outcome
 
-COMMAND = "train_modreduce --model_s resnet8 --epochs 2 --nce_k 8 --feat_dim 16"
+STEPS = 2  # of an epoch
+COMMAND = "train_modreduce --model_s resnet8 --epochs 2 --train_size 32 --nce_k 8 --feat_dim 16"
 Hook = tuple[Callable, tuple]
 
 
