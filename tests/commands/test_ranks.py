@@ -25,20 +25,20 @@ from tests.commands.ranks import (
 from tests.commands.running import ROOT, SETTINGS, Runner, run_folder
 
 slow = pytest.mark.slow
-RUN = "--distill kd at dkd --online pcl --ema 0.9".split()
+RUN = "--distill kd at dkd --online pcl --ema 0.9"
 ENSEMBLES = {
     "pcl": RUN,
-    "okddip": "--distill kd at dkd --online okddip --epochs 1".split(),
-    "fc": "--distill fsp kd mlkd --online fc --init_epochs 1 --epochs 1".split(),
+    "okddip": "--distill kd at dkd --online okddip --epochs 1",
+    "fc": "--distill fsp kd mlkd --online fc --init_epochs 1 --epochs 1",
 }
 FURTHER = {
-    "wavg": "--distill kd crd semckd --online wavg --clip_grad 5 --ema 0.9".split(),
-    "published": "--distill kd sp rkd --online wavg --wavg_rule published --optimizer dot".split(),
-    "one": "--distill kd dkd vid --online one --logit_stand --class_weights balanced".split(),
-    "mean": "--distill kd sp cc --online mean --optimizer adamw --val_split 0.2".split(),
-    "dml": "--distill kd at at --online dml --optimizer dot --clip_grad 5".split(),
-    "kdcl": "--distill kd ofd reviewkd simkd --online kdcl".split(),
-    "none": "--distill kd fsp ab --online none --init_epochs 1 --optimizer dot".split(),
+    "wavg": "--distill kd crd semckd --online wavg --clip_grad 5 --ema 0.9",
+    "published": "--distill kd sp rkd --online wavg --wavg_rule published --optimizer dot",
+    "one": "--distill kd dkd vid --online one --logit_stand --class_weights balanced",
+    "mean": "--distill kd sp cc --online mean --optimizer adamw --val_split 0.2",
+    "dml": "--distill kd at at --online dml --optimizer dot --clip_grad 5",
+    "kdcl": "--distill kd ofd reviewkd simkd --online kdcl",
+    "none": "--distill kd fsp ab --online none --init_epochs 1 --optimizer dot",
 }
 CASES = [pytest.param(name, words, 2, id=f"{name}-2") for name, words in ENSEMBLES.items()]
 CASES += [pytest.param(name, words, 2, id=f"{name}-2", marks=slow) for name, words in FURTHER.items()]
@@ -50,7 +50,7 @@ CASES += [
 @pytest.fixture(scope="module")
 def alone(runner: Runner) -> Path:
     """The save folder of RUN in one process, that nobody disturbed."""
-    run_alone(runner, *RUN, "--save_folder", "pcl_1")
+    run_alone(runner, *RUN.split(), "--save_folder", "pcl_1")
     return runner.folder / "pcl_1"
 
 
@@ -58,8 +58,8 @@ def alone(runner: Runner) -> Path:
 def test_ranks_leave_what_one_process_leaves(runner, alone, name, words, world):
     one, several = runner.folder / f"{name}_1", runner.folder / f"{name}_{world}"
     if not one.exists():
-        run_alone(runner, *words, "--save_folder", one.name)
-    run_well(runner, world, *words, "--save_folder", several.name)
+        run_alone(runner, *words.split(), "--save_folder", one.name)
+    run_well(runner, world, *words.split(), "--save_folder", several.name)
     assert left_by(several) == left_by(one)
 
 
@@ -68,17 +68,17 @@ def test_a_signal_to_one_rank_saves_all_and_one_process_goes_on(runner, alone, s
     """In the middle of an epoch: the state of the ranks is that of one process."""
     root = f"signalled_{signalled}"
     hook = {signalled: (running.signalled_at, (1, signal.SIGTERM))}
-    found = ended(runner, 2, *RUN, "--save_folder", root, hooks=hook)
+    found = ended(runner, 2, *RUN.split(), "--save_folder", root, hooks=hook)
     line = refused(found, 128 + signal.SIGTERM)
     assert line.startswith("stopped by SIGTERM after epoch 0 and ")
     state = read_checkpoint(run_folder(runner.folder / root) / "last.pth")
     assert state["progress"]["step"] == 1 and state["sums"]["sums"].shape[0] == 3
-    run_alone(runner, *RUN, "--save_folder", root, "--resume")
+    run_alone(runner, *RUN.split(), "--save_folder", root, "--resume")
     assert left_by(runner.folder / root) == left_by(alone)
 
 
 def test_what_one_process_began_ranks_go_on_with(runner, alone):
-    words = (*RUN, "--save_folder", "begun")
+    words = (*RUN.split(), "--save_folder", "begun")
     stopped = runner(COMMAND, *words, hook=running.signalled_at, hook_arguments=(1, signal.SIGINT))
     assert stopped.status == 128 + signal.SIGINT
     run_well(runner, 3, *words, "--resume")
@@ -89,7 +89,7 @@ def test_what_one_process_began_ranks_go_on_with(runner, alone):
 
 
 def test_a_killed_rank_ends_the_others_and_a_resume_goes_on(runner, alone):
-    words = (*RUN, "--save_folder", "killed")
+    words = (*RUN.split(), "--save_folder", "killed")
     hook = {1: (running.signalled_at, (STEPS + 1, signal.SIGKILL))}
     first, killed = ended(runner, 2, *words, hooks=hook)
     assert (first.status, killed.status) == (2, -signal.SIGKILL)
@@ -100,13 +100,13 @@ def test_a_killed_rank_ends_the_others_and_a_resume_goes_on(runner, alone):
 
 def test_a_loss_that_is_not_finite_on_one_rank_stops_all(runner):
     hook = {1: (running.poisoned_at, ("at", 2))}
-    line = refused(ended(runner, 2, *RUN, "--save_folder", "diverged", hooks=hook))
+    line = refused(ended(runner, 2, *RUN.split(), "--save_folder", "diverged", hooks=hook))
     assert line.startswith("error: student at diverged in epoch 1: its loss term 'method' is nan")
 
 
 def test_a_full_disk_ends_all_ranks(runner):
     hook = {0: (running.full_after, (6,))}
-    line = refused(ended(runner, 2, *RUN, "--save_folder", "full", hooks=hook))
+    line = refused(ended(runner, 2, *RUN.split(), "--save_folder", "full", hooks=hook))
     assert line.startswith("error: cannot write full")
 
 
@@ -134,7 +134,7 @@ def other_data(runner: Runner) -> None:
 def test_what_one_rank_alone_was_told_is_one_line(runner, own, line):
     other_data(runner)
     before = sorted(runner.folder.rglob("*"))
-    found = ended(runner, 2, *RUN, "--save_folder", "unborn", others={1: own.split()})
+    found = ended(runner, 2, *RUN.split(), "--save_folder", "unborn", others={1: own.split()})
     assert refused(found).startswith(f"error: {line}")
     assert [path for path in sorted(runner.folder.rglob("*")) if path not in before] == []
 
@@ -188,7 +188,15 @@ def test_torchrun_restarts_a_killed_rank_and_ends_the_same(runner, alone):
         "run_script(train_modreduce.main, several_ranks=True)\n"
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = [*COMMAND.split()[1:], "--path_t", "teacher.pth", *RUN, "--save_folder", "restarted", "--resume"]
+    words = [
+        *COMMAND.split()[1:],
+        "--path_t",
+        "teacher.pth",
+        *RUN.split(),
+        "--save_folder",
+        "restarted",
+        "--resume",
+    ]
     settings = [word for word in SETTINGS.split() if word not in ("--epochs", "3")]
     done = subprocess.run(
         [*torchrun, "--max-restarts", "1", "deadly.py", *words, *settings],
@@ -210,6 +218,6 @@ def half_of_torchrun() -> None:
 
 def test_ranks_by_halves_are_refused(runner):
     hook = (half_of_torchrun, ())
-    found = runner(COMMAND, *RUN, hook=as_rank, hook_arguments=(0, 2, free_port(), hook))
+    found = runner(COMMAND, *RUN.split(), hook=as_rank, hook_arguments=(0, 2, free_port(), hook))
     line = refused([found])
     assert line.startswith("error: WORLD_SIZE is 2, and RANK, MASTER_ADDR not set: start with torchrun")
