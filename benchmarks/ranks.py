@@ -1,7 +1,7 @@
 """What ranks say to each other in a step, in microseconds: the median and the 90th of a hundred, on the CPU.
 
-    torchrun --nproc-per-node 2 -m benchmarks.ranks
-    torchrun --nproc-per-node 2 -m benchmarks.ranks --students 3 --batch_size 64 --classes 1000
+torchrun --nproc-per-node 2 -m benchmarks.ranks
+torchrun --nproc-per-node 2 -m benchmarks.ranks --students 3 --batch_size 64 --classes 1000
 """
 
 import argparse

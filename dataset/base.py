@@ -81,6 +81,7 @@ class DataSet:
     resize: ClassVar[None] = None
     split_of_test: ClassVar[float] = 0.0
     hashed: ClassVar[None] = None
+    cache: ClassVar[None] = None
     unlabelled: ClassVar[None] = None
 
     @property

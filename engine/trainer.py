@@ -171,14 +171,14 @@ class Trainer:
         """The steps of an epoch, from where it was left."""
         self.task.train()
         done, total = self.progress.step, len(self.loaders.train)
-        silent = None if self.ranks.first else True
-        bar = tqdm(total=total, initial=done, desc=title, unit="step", leave=False, disable=silent)
-        with bar:
+        size, images = self.loaders.train.batch_size, self.loaders.train.n_data
+        counts = {"total": min(total * size, images), "initial": done * size, "unit": " images"}
+        with tqdm(desc=title, leave=False, disable=None if self.ranks.first else True, **counts) as bar:
             for batch in self.loaders.train.epoch(epoch, start=done):
                 self.meters.add(self.step(batch), len(batch.labels))
                 done += 1
                 self.progress.step = done
-                bar.update()
+                bar.update(len(batch.labels))
                 broken = False
                 if (means := self.meters.now_and_then()) is not None:
                     broken = self.meters.first_broken(means) is not None

@@ -78,8 +78,8 @@ def _refuse_cut_patches(name: str, embedding: Any, image_size: ImageSize) -> Non
     if any(side % own for side, own in zip(sides(image_size), patch, strict=True)):
         instead = size_of(*map(_nearest, sides(image_size), patch))
         raise UserError(
-            f"timm:{name} sees patches of {patch[0]} x {patch[1]} pixels, and images of {shown(image_size)} are "
-            f"no multiple of that: choose another --image_size, like {instead}"
+            f"timm:{name} sees patches of {patch[0]} x {patch[1]} pixels, and images of {shown(image_size)} "
+            f"are no multiple of that: choose another --image_size, like {instead}"
         )
 
 

@@ -82,7 +82,7 @@ def launch(
         teacher=None if teacher is None else teacher.name,
         teacher_sha256=None if file is None else file.sha256(),
         warn_of_teacher=lambda accuracy: check_teacher(accuracy, data.num_classes),
-        notes=(*data.dataset.notes, *notes),
+        notes=notes,
         ranks=ranks,
     )
     return run, results
