@@ -6,6 +6,8 @@ for ever.
 """
 
 import os
+import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,12 +16,14 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from helper.device import Compute
 from helper.errors import Shared, UserError, is_out_of_memory, one_line
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)
+SECONDS_BETWEEN_LOOKS = 0.02
 PLACE = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -185,11 +189,36 @@ def tell_others(line: str) -> bool:
 
 def _meet(own: tuple[str | None, dict[str, Any]]) -> list[tuple[str | None, dict[str, Any]]]:
     """What each rank brings: the line of its error or None, and its facts."""
-    found: list[Any] = [None] * _place()[1]
+    rank, world = _place()
+    found: list[Any] = [None] * world
     with _connected():
-        dist.init_process_group("gloo", timeout=TIMEOUT)
+        store, _, _ = next(rendezvous("env://", rank, world, timeout=TIMEOUT))
+        store = dist.PrefixStore(_start_of(store, rank, world), store)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=TIMEOUT)
         dist.all_gather_object(found, own)
     return found
+
+
+def _start_of(store: dist.Store, rank: int, world: int) -> str:
+    """A name for this start of all ranks, on which they agree.
+
+    torchrun keeps its store when it starts ranks anew, and with it the addresses of those that died, to which
+    torch 2.15 would connect. So each rank leaves a name of its own, the first one says whose names it found,
+    and a start is one that all those have seen whom it names: the dead see none.
+    """
+    own, seen, begin = uuid.uuid4().hex, "", time.monotonic()
+    store.set(f"modreduce/rank {rank}", own)
+    while time.monotonic() - begin < TIMEOUT.total_seconds():
+        if not rank:
+            names = [store.get(f"modreduce/rank {other}").decode() for other in range(world)]
+            store.set("modreduce/start", " ".join(names))
+        start = store.get("modreduce/start").decode()
+        if own in start.split():
+            if store.add(f"modreduce/seen {start}", int(start != seen)) == world:
+                return start
+            seen = start
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    raise RuntimeError(f"not all {world} ranks came within {TIMEOUT}")
 
 
 def _place() -> tuple[int, int]:

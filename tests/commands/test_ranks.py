@@ -35,7 +35,7 @@ FURTHER = {
     "wavg": "--distill kd crd semckd --online wavg --clip_grad 5 --ema 0.9",
     "published": "--distill kd sp rkd --online wavg --wavg_rule published --optimizer dot",
     "one": "--distill kd dkd vid --online one --logit_stand --class_weights balanced",
-    "mean": "--distill kd sp cc --online mean --optimizer adamw --val_split 0.2",
+    "mean": "--distill kd sp cc --online mean --optimizer adamw --train_size 64 --val_split 0.2",
     "dml": "--distill kd at at --online dml --optimizer dot --clip_grad 5",
     "kdcl": "--distill kd ofd reviewkd simkd --online kdcl",
     "none": "--distill kd fsp ab --online none --init_epochs 1 --optimizer dot",
