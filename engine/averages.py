@@ -21,14 +21,16 @@ class Averages(nn.ModuleList):
         return super().train(False)
 
     def pairs(
-        self, networks: Sequence[nn.Module], floating: bool = True
+        self, networks: Sequence[nn.Module | None], floating: bool = True
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The averages' parameters and buffers, and beside each the network's own: those of floating-point
-        numbers, or all others.
+        numbers, or all others. Without those of networks that are None, which another process trains.
         """
         if floating not in self._pairs:
             own, current = [], []
             for average, network in zip(self, networks, strict=True):
+                if network is None:
+                    continue
                 found = network.state_dict(keep_vars=True)
                 for key, tensor in average.state_dict(keep_vars=True).items():
                     if tensor.is_floating_point() == floating:
@@ -56,15 +58,17 @@ class ExponentialAverages(Averages):
         self.register_buffer("steps", torch.zeros(()))
 
     @torch.no_grad()
-    def restart(self, networks: Sequence[nn.Module]) -> None:
+    def restart(self, networks: Sequence[nn.Module | None]) -> None:
         """Begin anew, with the networks as they are."""
         self.steps.zero_()
         for floating in (True, False):
             self._copy(*self.pairs(networks, floating))
 
     @torch.no_grad()
-    def follow(self, networks: Sequence[nn.Module]) -> None:
-        """Move every average towards its network: in place, and without asking the device for a value."""
+    def follow(self, networks: Sequence[nn.Module | None]) -> None:
+        """Move every average towards its network, if that is here: in place, without asking the device for a
+        value.
+        """
         averages, current = self.pairs(networks)
         decay = torch.clamp((1.0 + self.steps) / (10.0 + self.steps), max=self.decay)
         self.steps += 1.0

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from torch import nn
+
 from dataset.base import DataSet
 from dataset.data import Data
 from engine.settings import Settings, identity
 from helper.provenance import PROJECT_VERSION
 from models.record import NetworkRecord
+from models.tapped import tap_names
 
 
 def record_of_data(dataset: DataSet) -> NetworkRecord:
@@ -48,3 +51,28 @@ def normalised_for(dataset: DataSet, record: NetworkRecord) -> DataSet:
         return dataset
     mean, std = record.normalisation
     return replace(dataset, mean=mean, std=std)
+
+
+def content_of(
+    student: Any,
+    facts: NetworkRecord,
+    row: Mapping[str, Any],
+    average: nn.Module | None = None,
+    decay: float | None = None,
+) -> dict[str, Any]:
+    """A student's checkpoint in the published teachers' format, for a row of metrics.csv.
+
+    facts: what a run's files have in common; average, decay: the moving average of its network, if that is
+    to be kept.
+    """
+    record = replace(
+        facts,
+        arch=student.plan.arch,
+        student=student.plan.name,
+        epoch=row["epoch"],
+        accuracy=row["test_acc" if average is None else "test_acc_ema"],
+        taps=tap_names(student.network),
+        small_stem=student.plan.small_stem or None,
+        ema=decay,
+    )
+    return record.content(student.network if average is None else average)

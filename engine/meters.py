@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from engine.task import LABELLED, Logged
+from helper.distributed import Ranks
 
 SECONDS_BETWEEN_LOOKS = 0.5
 NOT_A_CAUSE = ("loss", "correct")  # a sum is not the cause of what is not finite, and comes after its parts
@@ -22,6 +23,7 @@ class Meters:
     def reset(self) -> None:
         """Begin an epoch."""
         self.terms: tuple[str, ...] = ()
+        self._order: list[tuple[int, ...]] = []
         self.images = self._steps = 0
         self._sums = torch.zeros(len(self.names), 0, dtype=torch.float64, device=self.device)
         self._finite_steps = torch.zeros(self._sums.shape, dtype=torch.int32, device=self.device)
@@ -30,7 +32,7 @@ class Meters:
     def add(self, logged: Logged, images: int) -> None:
         """Add a step's means over so many images; terms that come later in an epoch count from there."""
         if logged.terms != self.terms:
-            self._widen(logged.terms)
+            self._widen(logged.terms, logged.order)
         values = logged.values
         if len(logged.terms) != len(self.terms):
             values = values.new_zeros(self._sums.shape)
@@ -40,8 +42,11 @@ class Meters:
         self.images += images
         self._steps += 1
 
-    def _widen(self, terms: tuple[str, ...]) -> None:
+    def _widen(self, terms: Sequence[str], order: Sequence[tuple[int, ...]] = ()) -> None:
+        """Take in terms from here on; order: see `Logged`."""
         new = [term for term in terms if term not in self.terms]
+        keys = dict(zip(terms, order, strict=False))
+        self._order += [(self._steps, *keys.get(term, (0, 0)), terms.index(term)) for term in new]
         pad = (0, len(new))
         self._sums = torch.nn.functional.pad(self._sums, pad)
         self._finite_steps = torch.nn.functional.pad(self._finite_steps, pad, value=self._steps)
@@ -52,12 +57,36 @@ class Meters:
         """Where the sums stand, for a resume in the middle of an epoch."""
         return {"terms": list(self.terms), "images": self.images, "sums": self._sums}
 
-    def load(self, state: dict) -> None:
-        """Go back to where `state` was taken."""
+    def load(self, state: dict, places: Sequence[int] | slice = slice(None)) -> None:
+        """Go back to where `state` was taken, of which these are the students' places among all."""
         self.reset()
         self._widen(tuple(state["terms"]))
-        self._sums.copy_(state["sums"])
+        self._order = [(-1, 0, 0, k) for k in range(len(self.terms))]
+        self._sums.copy_(state["sums"][places])
         self.images = state["images"]
+
+    def of_all(self, ranks: Ranks, names: Sequence[str]) -> "Meters":
+        """The meters of all students, of these names, from those of all ranks; with one rank themselves.
+
+        Terms stand in the order in which one process would have met them.
+        """
+        if ranks.world == 1:
+            return self
+        own = (self.names, self.terms, self._order, self._sums.cpu(), self._finite_steps.cpu())
+        parts = ranks.of_all(own)
+        order: dict[str, tuple[int, ...]] = {}
+        for _, terms, keys, *_ in parts:
+            for term, key in zip(terms, keys, strict=True):
+                order[term] = min(order.get(term, key), key)
+        whole = Meters(names, torch.device("cpu"))
+        whole._steps, whole.images = self._steps, self.images
+        whole._widen(sorted(order, key=order.__getitem__))
+        for part, terms, _, *numbers in parts:
+            columns = torch.tensor([whole.terms.index(term) for term in terms], dtype=torch.int64)
+            rows = torch.tensor([whole.names.index(name) for name in part])[:, None]
+            for all_of_them, found in zip((whole._sums, whole._finite_steps), numbers, strict=True):
+                all_of_them[rows, columns] = found
+        return whole
 
     def means(self) -> dict[str, list[float]]:
         """Each term's mean over the images so far, per student; waits for the device.

@@ -1,7 +1,7 @@
 """The published recipe as settings, and the optimizer that follows it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,6 +18,8 @@ from helper.arguments import (
     positive_float,
     positive_int,
 )
+from helper.checkpoint import copied
+from helper.distributed import Ranks
 from helper.errors import UserError
 from helper.recipe import published_decay, published_rate
 
@@ -198,10 +200,43 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: 
     return rates
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load what it remembers; rates and names stay the optimizer's own, whatever kind of number they are."""
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, state: dict[str, Any], elsewhere: Collection[str] = ()
+) -> None:
+    """Load what it remembers; rates and names stay the optimizer's own, whatever kind of number they are.
+
+    elsewhere: the names of groups that other ranks train, of which it is to remember nothing.
+    """
     groups = [
         {**own, "params": saved["params"]}
         for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True)
     ]
-    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
+    others = {number for group in groups if group["name"] in elsewhere for number in group["params"]}
+    kept = {number: of_it for number, of_it in state["state"].items() if number not in others}
+    optimizer.load_state_dict({"state": kept, "param_groups": groups})
+
+
+def optimizer_state(
+    optimizer: torch.optim.Optimizer, ranks: Ranks, elsewhere: Collection[str]
+) -> dict[str, Any]:
+    """What it remembers, as one process would: of groups of other ranks, on the first rank, what they say."""
+    state = optimizer.state_dict()
+    if ranks.world == 1:
+        return state
+    groups = state["param_groups"]
+    remembered = _remembered(state["state"], groups)
+    own = {number: copied(of_it) for number, of_it, name in remembered if name not in elsewhere}
+    found = {number: of_it for part in ranks.on_first(own) for number, of_it in part.items()}
+    return {
+        "state": {number: of_it for number, of_it, _ in _remembered(found, groups)},
+        "param_groups": groups,
+    }
+
+
+def _remembered(
+    state: Mapping[int, Any], groups: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, Any, str]]:
+    """The number of each parameter that something is remembered of, that, and its group's name, by group."""
+    for group in groups:
+        own = set(group["params"])
+        yield from ((number, of_it, group["name"]) for number, of_it in state.items() if number in own)

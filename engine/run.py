@@ -16,10 +16,11 @@ from engine.measured import Loaders, per_class_of
 from engine.optimizer import Recipe
 from engine.progress import Progress, last_row
 from engine.run_folder import RunFolder
-from engine.settings import Settings, differences
+from engine.settings import Settings, differences, shared_by_ranks
 from engine.task import Task
 from engine.trainer import Trainer
 from helper.device import device_name
+from helper.distributed import Ranks
 from helper.errors import UserError
 from helper.provenance import versions
 from helper.results import EnsembleScore, Results, StudentScore, TeacherScore, table
@@ -41,6 +42,7 @@ def train(
     teacher_sha256: str | None = None,
     warn_of_teacher: Callable[[float], str | None] = lambda accuracy: None,
     notes: Sequence[str] = (),
+    ranks: Ranks | None = None,
 ) -> Results:
     """Train, evaluate, plot, write the networks and at last results.json, whose record is returned.
 
@@ -48,8 +50,10 @@ def train(
     the same settings is only shown; one with fewer epochs goes on if those it has are those of the longer
     run. make_task: builds what is trained, asked only if there is something to train; teacher: the name of
     its network; warn_of_teacher: what to say of a teacher with that accuracy in percent; notes: what to say
-    before training, beside the data set's own.
+    before training, beside the data set's own; ranks: the processes that train together, which meet once each
+    has checked all that.
     """
+    ranks = ranks or Ranks()
     require_plots()
     resolved = {"precision": precision, "eval_precision": settings.compute.eval_precision}
     resolved |= data.resolved()
@@ -92,7 +96,9 @@ def train(
         facts=facts,
         save_every=settings.place.save_every,
         graph=settings.compute.cuda_graph,
+        ranks=ranks,
     )
+    ranks.start(device, shared_by_ranks(kept, device, state))
     try:
         asked = {"settings": kept, "changed": settings.changed(), "owners": dict(settings.owners)}
         run.begin(asked, device)
@@ -103,6 +109,8 @@ def train(
         run.write_text("summary.txt", summaries(task, data))
         images = f"{loaders.train.n_data} images, {settings.recipe.epochs} epochs"
         how = f"{precision}, evaluated in {settings.compute.eval_precision}"
+        if ranks.world > 1:
+            how += f", students spread over {ranks.world} ranks"
         run.log(f"{run.path}: {images}, {device_name(device)}, {how}{going_on(trainer.progress)}")
         for line in (*(f"note: {note}" for note in (*data.dataset.notes, *notes)), *task.remarks()):
             run.log(line)
@@ -111,14 +119,17 @@ def train(
         if score is not None and (warning := warn_of_teacher(score.test_acc)):
             run.log(f"warning: {warning}")
         progress = trainer.fit()
-        results = results_of(run, task, settings, resolved, progress, loaders, score, device)
+        results = results_of(run, task, settings, resolved, progress, loaders, score, device, ranks)
+        of_classes = per_class_of(task, loaders, by_teacher, data.num_classes, data.dataset.class_names)
+        ranks.stop()
+        if not ranks.first:
+            return results
         for name, content in trainer.last_networks().items():
             run.write_network(content, name)
         if task.ensemble:
             origin = {"num_classes": data.num_classes, "settings_sha256": facts.settings_sha256}
             run.write_network(task.ensemble_state() | origin, "ensemble_last")
         plot_run(run.path, progress.rows, results)
-        of_classes = per_class_of(task, loaders, by_teacher, data.num_classes, data.dataset.class_names)
         write_per_class(of_classes, run.path, run.path / "plots", task.names, results)
         if not of_classes.has_matrices:
             run.log(f"note: no confusion matrices, as there are more than {LARGEST_MATRIX} classes")
@@ -189,6 +200,7 @@ def results_of(
     loaders: Loaders,
     teacher: TeacherScore | None,
     device: torch.device,
+    ranks: Ranks,
 ) -> Results:
     """The record of a finished run."""
     train = loaders.train
@@ -200,7 +212,7 @@ def results_of(
         seed=settings.recipe.seed,
         seconds=round(progress.seconds, 3),
         images_per_second=round(per_epoch * settings.recipe.epochs / progress.training_seconds, 1),
-        device=device_name(device),
+        device=device_name(device) + (f" ({ranks.world} ranks)" if ranks.world > 1 else ""),
         precision=settings.compute.eval_precision,
         versions=versions(),
         data_sha256=resolved["data_sha256"],

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import torch
 
 from helper.arguments import file_name, non_negative_float, path
-from helper.checkpoint import read_checkpoint, write_checkpoint
+from helper.checkpoint import copied, read_checkpoint, write_checkpoint
 from helper.device import device_name
 from helper.errors import UserError, one_line
 from helper.files import check_folder, folder_name, hard_link, lock, remove_leftovers, write_atomically
@@ -250,17 +250,6 @@ def in_utf8(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def copied(content: Any) -> Any:
-    """Nested content with its tensors copied to the CPU."""
-    if isinstance(content, torch.Tensor):
-        return content.detach().to("cpu", copy=True)
-    if isinstance(content, Mapping):
-        return {key: copied(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return type(content)(map(copied, content))
-    return content
 
 
 def short_enough(name: str) -> str:

@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dataset.data import DataSettings
 from dataset.picture_settings import PictureSettings
 from engine.former import is_former, without_defaults
 from engine.optimizer import Recipe
 from engine.run_folder import Place
 from helper.arguments import options_of
+from helper.checkpoint import digest
 from helper.device import Compute
 
 RECORDS = {
@@ -88,6 +91,21 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     compute, place = ({field.name for field in fields(kind)} for kind in (Compute, Place))
     free = (compute - set(PRECISIONS)) | place | set(FOUND_ELSEWHERE)
     return {name: value for name, value in found.items() if name not in free}
+
+
+def shared_by_ranks(
+    kept: Mapping[str, Any], device: torch.device, state: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What all ranks of a run have to share: its identity, and beside it what would set them apart.
+
+    kept: the settings as the run keeps them; state: to go on from, if there is one.
+    """
+    return identity(kept) | {
+        "eval_batch_size": kept["data"]["eval_batch_size"],
+        "device": device.type,
+        "torch": torch.__version__,
+        "state to go on from": None if state is None else digest(state["progress"])[:12],
+    }
 
 
 def differences(

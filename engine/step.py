@@ -27,17 +27,18 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         self.task.apart = None if self.dot is None else []
         loss, logged = self.task(batch)
-        if self.dot is None:
-            loss.backward()
-        else:
-            self._two_backwards(loss)
+        if loss.requires_grad:  # in a first stage all students of a rank may have to wait
+            self._backward(loss)
         if self.clip_grad:
             self._clip()
         self.optimizer.step()
         self.task.after_step()
         return logged
 
-    def _two_backwards(self, loss: Tensor) -> None:
+    def _backward(self, loss: Tensor) -> None:
+        if self.dot is None:
+            loss.backward()
+            return
         loss.backward(retain_graph=True)
         self.dot.keep_distillation()
         own = [(term, stand_in.grad) for stand_in, term in self.task.apart if stand_in.grad is not None]

@@ -20,11 +20,13 @@ class Logged(NamedTuple):
     terms), on the device.
 
     The first two terms are 'loss' and 'correct'; a term that a student does not have is 0. Where images may
-    be without a label, whose answers are never correct, LABELLED is the share of the others.
+    be without a label, whose answers are never correct, LABELLED is the share of the others. order: what
+    sorts each term among those of students that other processes train.
     """
 
     terms: tuple[str, ...]
     values: Tensor
+    order: tuple[tuple[int, int], ...] = ()
 
 
 class Task(nn.Module, ABC):
@@ -104,6 +106,9 @@ class Task(nn.Module, ABC):
 
     def after_step(self) -> None:
         """Called after each step of the optimizer."""
+
+    def collect(self) -> None:
+        """Have the students of the first rank's task be what the ranks that train them made of them."""
 
     def taps(self) -> dict[str, list[str]]:
         """The modules that give the maps of networks of other code, by what the networks are called."""

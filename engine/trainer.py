@@ -5,25 +5,25 @@ method.
 import math
 import signal
 import time
-from dataclasses import replace
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from engine.facts import content_of
 from engine.former import state_of_today
 from engine.measured import Loaders, evaluated_rows, note_best
 from engine.meters import Meters
-from engine.optimizer import Recipe, load_optimizer, make_optimizer, set_learning_rates
+from engine.optimizer import Recipe, load_optimizer, make_optimizer, optimizer_state, set_learning_rates
 from engine.progress import Progress, brief, epoch_line, last_row
 from engine.run_folder import RunFolder
 from engine.step import GraphedStep, Step
 from engine.task import PRETRAINING, TRAINING, Task
+from helper.distributed import Ranks
 from helper.errors import Diverged, Interrupted
 from helper.randomness import derive_seed, random_states, set_random_states
 from helper.signals import StopSignals
 from models.record import NetworkRecord
-from models.tapped import tap_names
 
 
 class Trainer:
@@ -31,7 +31,8 @@ class Trainer:
 
     loaders: of training, test and validation; settings: what a checkpoint says of itself; facts: what the
     students' files have in common; save_every: seconds between states; graph: replay steps
-    as a CUDA graph.
+    as a CUDA graph; ranks: the processes that train the task together, which know of every stop and every
+    loss at once.
     """
 
     def __init__(
@@ -45,20 +46,25 @@ class Trainer:
         facts: NetworkRecord,
         save_every: float = 0.0,
         graph: bool = False,
+        ranks: Ranks | None = None,
     ):
         self.task, self.recipe, self.loaders, self.run = task, recipe, loaders, run
         self.settings, self.facts, self.graph = settings, facts, graph
         self.save_every = save_every
+        self.ranks = ranks or Ranks()
+        self.here = self.ranks.mine(range(len(task.names)))
+        self.elsewhere = set(task.names) - set(self.ranks.mine(task.names))
         self.pretraining = task.pretraining_epochs(recipe.init_epochs)
         self.students = {student.plan.name: student for student in task.students}
         self.progress = Progress(stage=PRETRAINING if self.pretraining else TRAINING)
-        self.meters = Meters(task.names, task.device)
+        self.meters = Meters(self.ranks.mine(task.names), task.device)
         self._begin_stage(self.progress.stage)
         self._restored_random: dict[str, Any] | None = None
-        self._stop_signal: int | None = None
+        self._stop_signal = 0
         self._session_start = time.perf_counter()
         self._last_state = time.perf_counter()
         self._kept: tuple[str, int, int] | None = None
+        self._collected: tuple[str, int, int] | None = None
 
     def _begin_stage(self, name: str) -> None:
         """Prepare a stage, with an optimizer of its own: momentum belongs to the parameters that a stage
@@ -75,19 +81,20 @@ class Trainer:
         self.progress = Progress(**state["progress"])
         self._begin_stage(self.progress.stage)
         self.task.load_state_dict(state["task"])
-        load_optimizer(self.step.optimizer, state["optimizer"])
-        self.meters.load(state["sums"])
+        load_optimizer(self.step.optimizer, state["optimizer"], self.elsewhere)
+        self.meters.load(state["sums"], self.here)
         self._restored_random = state["random"]
 
     def state(self) -> dict[str, Any]:
-        """Everything that is needed to go on."""
+        """Everything that is needed to go on, on the first rank."""
+        self._collect()
         progress = vars(self.progress) | {"seconds": self._seconds()}
         return {
             "settings": self.settings,
             "task": self.task.state_dict(),
-            "optimizer": self.step.optimizer.state_dict(),
+            "optimizer": optimizer_state(self.step.optimizer, self.ranks, self.elsewhere),
             "progress": progress,
-            "sums": self.meters.state(),
+            "sums": self.meters.of_all(self.ranks, self.task.names).state(),
             "random": random_states(self.task.device, self.task.generators()),
         }
 
@@ -95,7 +102,7 @@ class Trainer:
         """Train to the last epoch; raises Diverged, or Interrupted once a stop was asked for and is saved."""
         first = self.progress.epoch + 1 if self.progress.stage == TRAINING else 1
         self.run.write_metrics(self.progress.rows)
-        with StopSignals(self.stop):
+        with StopSignals(self.stop, every=self.ranks.world > 1):  # torchrun repeats what a terminal sends
             while self.progress.stage == PRETRAINING:
                 self._pretraining_epoch(self.progress.epoch)
             while self.progress.epoch < self.recipe.epochs:
@@ -113,8 +120,7 @@ class Trainer:
         self._begin_epoch(epoch - self.pretraining)
         start = time.perf_counter()
         self._train(epoch - self.pretraining, f"first stage, epoch {epoch + 1}/{self.pretraining}")
-        means = self.meters.means()
-        self._check_finite(means)
+        means = self._finite_means()
         self._end_epoch()
         if self.progress.epoch == self.pretraining:
             self.progress.stage, self.progress.epoch = TRAINING, 0
@@ -129,12 +135,13 @@ class Trainer:
         online_weight, rates = self._begin_epoch(epoch)
         start = time.perf_counter()
         self._train(epoch, f"epoch {epoch + 1}/{self.recipe.epochs}")
-        means = self.meters.means()
+        means = self._finite_means()
         self.progress.training_seconds += time.perf_counter() - start
-        self._check_finite(means)
         try:
             rows = self._evaluated_rows(epoch + 1, means, rates, online_weight, start)
         except (MemoryError, RuntimeError):  # the epoch's steps are done: a resume only evaluates again
+            if self.ranks.world > 1:  # the others are not here to give their part
+                raise
             self.run.end_epoch({}, self.state(), self.progress.rows)
             self.run.wait()
             raise
@@ -166,16 +173,20 @@ class Trainer:
         done, total = self.progress.step, len(self.loaders.train)
         size, images = self.loaders.train.batch_size, self.loaders.train.n_data
         counts = {"total": min(total * size, images), "initial": done * size, "unit": " images"}
-        with tqdm(desc=title, leave=False, disable=None, **counts) as bar:
+        with tqdm(desc=title, leave=False, disable=None if self.ranks.first else True, **counts) as bar:
             for batch in self.loaders.train.epoch(epoch, start=done):
                 self.meters.add(self.step(batch), len(batch.labels))
                 done += 1
                 self.progress.step = done
                 bar.update(len(batch.labels))
+                broken = False
                 if (means := self.meters.now_and_then()) is not None:
-                    self._check_finite(means)
-                    bar.set_postfix_str(brief(self.task.names, means))
-                if self._stop_signal is not None and done < total:
+                    broken = self.meters.first_broken(means) is not None
+                    bar.set_postfix_str(brief(self.meters.names, means))
+                asked, broken = self.ranks.largest(self._stop_signal, broken)
+                if broken:
+                    self._finite_means()
+                if asked and done < total:
                     self._leave_if_asked()
 
     def _evaluated_rows(
@@ -187,9 +198,8 @@ class Trainer:
         start: float,
     ) -> list[dict[str, Any]]:
         """The rows of metrics.csv for an epoch (from 1); raises Diverged if a loss in them is not finite."""
-        rows, self.progress.weights = evaluated_rows(
-            self.task, self.loaders, epoch, means, rates, online_weight, start
-        )
+        found = evaluated_rows(self.task, self.loaders, epoch, means, rates, online_weight, start)
+        rows, self.progress.weights = self.ranks.of_first(found)
         for row in rows:
             if not math.isfinite(row["test_loss"]):
                 raise self._diverged(row["student"], "the test loss", row["test_loss"])
@@ -198,6 +208,8 @@ class Trainer:
     def _keep_best(self, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Remember the best epoch of each name; returns the networks of the students that just had theirs."""
         better = note_best(self.progress.best, rows)
+        if better:
+            self._collect()
         return {
             f"{row['student']}_best": self.network_content(row)
             for row in better
@@ -222,32 +234,34 @@ class Trainer:
         averaged: of the moving average of its network.
         """
         student = self.students[row["student"]]
-        record = replace(
-            self.facts,
-            arch=student.plan.arch,
-            student=student.plan.name,
-            epoch=row["epoch"],
-            accuracy=row["test_acc_ema" if averaged else "test_acc"],
-            taps=tap_names(student.network),
-            small_stem=student.plan.small_stem or None,
-            ema=self.recipe.ema if averaged else None,
-        )
-        return record.content(self.task.averaged[student.plan.name] if averaged else student.network)
+        if not averaged:
+            return content_of(student, self.facts, row)
+        return content_of(student, self.facts, row, self.task.averaged[student.plan.name], self.recipe.ema)
 
     def _state_if_due(self) -> dict[str, Any] | None:
         """The state, unless one was written less than `save_every` seconds ago and more are to come."""
         now = time.perf_counter()
         last_epoch = self.progress.stage == TRAINING and self.progress.epoch >= self.recipe.epochs
-        if not last_epoch and self._stop_signal is None and now - self._last_state < self.save_every:
+        late = last_epoch or now - self._last_state >= self.save_every
+        if not any(self.ranks.largest(self._stop_signal, late and self.ranks.first)):
             return None
         self._last_state, self._kept = now, self.progress.place
         return self.state()
 
-    def _check_finite(self, means: dict[str, list[float]]) -> None:
-        """Raise Diverged if a term is not finite, naming the one that was the first: the others follow it."""
-        if (broken := self.meters.first_broken(means)) is not None:
+    def _collect(self) -> None:
+        """Have the first rank's task be what all ranks made of it up to here, at most once."""
+        if self._collected != self.progress.place:
+            self.task.collect()
+            self._collected = self.progress.place
+
+    def _finite_means(self) -> dict[str, list[float]]:
+        """All students' means; Diverged if one is not finite, naming the first: the others follow it."""
+        meters = self.meters.of_all(self.ranks, self.task.names)
+        means = meters.means()
+        if (broken := meters.first_broken(means)) is not None:
             student, term, value = broken
             raise self._diverged(student, f"its loss term '{term}'", value)
+        return means
 
     def _diverged(self, student: str, what: str, value: float) -> Diverged:
         self.run.wait()
@@ -260,20 +274,22 @@ class Trainer:
 
     def _leave_if_asked(self) -> None:
         finished = self.progress.stage == TRAINING and self.progress.epoch >= self.recipe.epochs
-        if self._stop_signal is None or finished:
+        (asked,) = self.ranks.largest(self._stop_signal)
+        if not asked or finished:
             return
         if self.progress.place != self._kept:
-            self._check_finite(self.meters.means())
+            self._finite_means()
             self.run.end_epoch({}, self.state(), self.progress.rows)
         self.run.wait()
+        self.ranks.largest(0)  # none leaves before the first has written
         where = f"epoch {self.progress.epoch}" + (
             "" if self.progress.stage == TRAINING else " of the first stage"
         )
         raise Interrupted(
-            f"stopped by {signal.Signals(self._stop_signal).name} after {where} and "
+            f"stopped by {signal.Signals(asked).name} after {where} and "
             f"{self.progress.step} steps; saved in {self.run.path}: the same command with --resume "
             "goes on from there",
-            self._stop_signal,
+            asked,
         )
 
     def _seconds(self) -> float:

@@ -28,4 +28,4 @@ class Median(FusedEnsemble):
 ensemble_dict["median"] = Median
 
 if __name__ == "__main__":
-    run_script(train_modreduce.main)
+    run_script(train_modreduce.main, several_ranks=True)

@@ -51,6 +51,17 @@ def _feed(sha, content: Any) -> None:
         sha.update(f"{content!r} ".encode())
 
 
+def copied(content: Any) -> Any:
+    """Nested content with its tensors copied to the CPU."""
+    if isinstance(content, Tensor):
+        return content.detach().to("cpu", copy=True)
+    if isinstance(content, Mapping):
+        return {key: copied(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return type(content)(map(copied, content))
+    return content
+
+
 def write_checkpoint(content: Mapping[str, Any], path: str | Path) -> None:
     """Write the content; a kill at any moment leaves the old file or the new one.
 

@@ -12,6 +12,7 @@ import torch
 
 from helper.errors import UserError
 
+LAYOUTS = ("auto", "peers")
 PRECISIONS = ("auto", "bf16", "fp32")
 EVAL_PRECISIONS = ("fp32", "bf16")
 
@@ -28,6 +29,12 @@ class Compute:
     deterministic: Annotated[bool, "the same bits at every run on a GPU too (slower)"] = False
     compile: Annotated[bool, "compile networks and methods with torch.compile"] = False
     cuda_graph: Annotated[bool, "replay the whole step as one CUDA graph, students side by side"] = False
+    layout: Annotated[
+        str,
+        LAYOUTS,
+        "how ranks of torchrun share the work; peers: students are spread over them, the teacher is on each "
+        "(auto: peers); see docs/distributed.md",
+    ] = "auto"
 
 
 def prepare(compute: Compute) -> tuple[torch.device, str]:

@@ -14,6 +14,7 @@ from distiller_zoo.base import Distiller, Example, LossWeights
 from engine.settings import Settings
 from helper.arguments import options_of
 from helper.batch import Batch
+from helper.distributed import Ranks
 from helper.errors import UserError
 from helper.randomness import derive_seed
 from helper.sizes import sides
@@ -25,7 +26,7 @@ from modreduce.group import Group
 from modreduce.labels import LabelLoss, balanced_weights
 from modreduce.student import Student, StudentPlan
 from modreduce.teacher import Teacher, outputs
-from modreduce.trial import check_training, make_distiller, with_reasons
+from modreduce.trial import check_training, make_distiller, refuse_draws, with_reasons
 
 EXAMPLE_IMAGES = 2
 
@@ -161,11 +162,14 @@ def build_group(
     settings: Settings,
     device: torch.device,
     precision: str,
+    ranks: Ranks | None = None,
 ) -> Group:
     """Networks, methods and the ensemble, initialised from the seed, on the device, channels-last.
 
-    Each student's weights depend on the seed and its name alone, not on who its peers are.
+    Each student's weights depend on the seed and its name alone, not on who its peers are. ranks: the
+    processes over which the students are spread; UserError if one's network draws random numbers then.
     """
+    ranks = ranks or Ranks()
     check_ensemble(online, len(plans))
     if data.has_unlabelled:
         check_unlabelled(plans)
@@ -177,6 +181,8 @@ def build_group(
     for student in students:
         size, counts = data.dataset.image_size, (len(data.train), settings.data.batch_size)
         check_training(student.network, student.plan.arch, size, *counts, fixed_batch)
+        if ranks.world > 1:
+            refuse_draws(student.network, student.plan.arch, size)
     seed = settings.recipe.seed
     torch.manual_seed(derive_seed(seed, "ensemble"))
     kind = ensemble_dict[online]
@@ -196,6 +202,7 @@ def build_group(
         side_streams=settings.compute.cuda_graph and len(students) > 1,
         ema=settings.recipe.ema,
         unlabelled=data.has_unlabelled,
+        ranks=ranks,
     )
     return group.to(device)
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distiller_zoo.kd import TEMPERATURE, DistillKL
 from helper.arguments import positive_float
 from helper.batch import Batch
 from helper.device import full_precision
+from helper.distributed import Ranks
 from modreduce.online import OnlineMethod
 from modreduce.student import Student
 
@@ -65,3 +66,21 @@ class FusedEnsemble(OnlineMethod):
     def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         with full_precision(images.device.type):
             return self.combine(torch.stack(self.comparable(logits)), images)
+
+
+def fused_logits(
+    names: Sequence[str],
+    networks: Sequence[nn.Module],
+    online: OnlineMethod,
+    images: Tensor,
+    ranks: Ranks | None = None,
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Logits (B, C) of each network by name, of what fuses them under 'ensemble', and its weights (N,).
+
+    ranks: which compute the networks' logits, each those of its students.
+    """
+    ranks = ranks or Ranks()
+    logits = ranks.gather([network(images).float() for network in ranks.mine(networks)], len(networks))
+    fused = online.fuse(logits, images)
+    named = dict(zip(names, logits, strict=True))
+    return (named, None) if fused is None else (named | {"ensemble": fused[0]}, fused[1])

@@ -11,15 +11,17 @@ from distiller_zoo.base import Distiller
 from engine.averages import ExponentialAverages
 from engine.task import PRETRAINING, TRAINING, Logged, Task
 from helper.batch import Batch
+from helper.checkpoint import copied
 from helper.device import autocast
+from helper.distributed import Ranks
 from helper.randomness import derive_seed
 from models.tapped import said_of, tap_names
+from modreduce.fused import fused_logits
 from modreduce.online import OnlineMethod
+from modreduce.remarks import warnings_of_size
 from modreduce.student import Student
 from modreduce.teacher import Teacher
 from modreduce.terms import logged, method_sum
-
-LARGEST_TABLES = 1 << 29  # bytes
 
 
 class Group(Task):
@@ -30,7 +32,8 @@ class Group(Task):
 
     learning_rates: one per student; precision, eval_precision: of the networks in training and in `predict`;
     ema: decay of the moving averages of the students' networks, 0 for none; unlabelled: whether images may be
-    without a label.
+    without a label; ranks: the processes over which the students are spread. Each of them has all students,
+    trains its own, and sees of the others the logits.
     """
 
     def __init__(
@@ -47,10 +50,14 @@ class Group(Task):
         side_streams: bool = False,
         ema: float = 0.0,
         unlabelled: bool = False,
+        ranks: Ranks | None = None,
     ):
         super().__init__()
         self.students = nn.ModuleList(students)
+        self.ranks = ranks or Ranks()
+        self.here = self.ranks.mine(range(len(students)))
         self.online = online
+        online.ranks = self.ranks
         self.teacher = teacher
         self.device, self.seed = device, seed
         self.precision, self.eval_precision = precision, eval_precision
@@ -62,7 +69,7 @@ class Group(Task):
         self.stage = TRAINING
         # only where they are asked for, so that states without them load
         self.averages = ExponentialAverages(self._own_networks(), ema) if ema else None
-        self._streams = [torch.cuda.Stream(device) for _ in students] if side_streams else None
+        self._streams = [torch.cuda.Stream(device) for _ in self.here] if side_streams else None
 
     @property
     def distillers(self) -> list[Distiller]:
@@ -73,6 +80,11 @@ class Group(Task):
     def form(self) -> Hashable:
         return self.stage, self.online.form
 
+    @property
+    def own_students(self) -> list[Student]:
+        """Those that this rank trains."""
+        return self.ranks.mine(list(self.students))
+
     def pretraining_epochs(self, asked: int | None) -> int:
         own = max((student.pretraining for student in self.students), default=0)
         return own if asked is None or not own else asked
@@ -80,7 +92,7 @@ class Group(Task):
     def begin_stage(self, name: str) -> None:
         self.stage = name
         if self.averages is not None and name == TRAINING:  # what a first stage made is where they begin
-            self.averages.restart(self._own_networks())
+            self.averages.restart(self._networks_here())
 
     def parameter_groups(self) -> list[dict]:
         """One group of parameters per student with its learning rate, and the ensemble's if it learns."""
@@ -99,7 +111,7 @@ class Group(Task):
 
     def begin_epoch(self, epoch: int, epochs: int) -> float | None:
         """Seed what the methods draw and set the schedules; returns the online weight of the epoch."""
-        for student in self.students:
+        for student in self.own_students:
             student.begin_epoch(epoch, epochs, derive_seed(self.seed, "method", student.name, epoch))
         return None if epoch < 0 else self.online.begin_epoch(epoch, epochs)
 
@@ -133,18 +145,19 @@ class Group(Task):
                 outputs.append(output)
                 terms.append(own)
             self._join()
-            self.online.observe(outputs)
+            self.online.observe(self._spread(outputs))
             logits = [output.logits for output in outputs]
-            targets = self.online.targets([z.detach() for z in logits], batch)
+            of_all = self.ranks.gather([z.detach() for z in logits], len(self.students))
+            targets = self.ranks.mine(self.online.targets(of_all, batch))
             losses = [
                 self.online.total(student, z, own, target)
-                for student, z, own, target in zip(self.students, logits, terms, targets, strict=True)
+                for student, z, own, target in zip(self.own_students, logits, terms, targets, strict=True)
             ]
             own_loss = self.online.own_loss(batch)
         total = torch.stack(losses).sum()
         if own_loss is not None:
             total = total + own_loss
-        return total, logged(losses, terms, logits, batch, self.unlabelled)
+        return total, logged(losses, terms, logits, batch, self.unlabelled, self.here)
 
     def _pretrain(self, batch: Batch) -> tuple[Tensor, Logged]:
         """The first stage's loss: of the students whose method has one; the others wait."""
@@ -152,27 +165,49 @@ class Group(Task):
         with autocast(self.device, self.precision):
             teacher = self.teacher(batch)
             zero = teacher.logits.new_zeros(())
-            for student in self.students:
+            for student in self.own_students:
                 output, own = student.pretrain(batch, teacher) if student.pretraining else (teacher, {})
                 losses.append(method_sum(own) if own else zero)
                 terms.append(own)
                 outputs.append(output.logits)
-        return torch.stack(losses).sum(), logged(losses, terms, outputs, batch, self.unlabelled)
+        return torch.stack(losses).sum(), logged(losses, terms, outputs, batch, self.unlabelled, self.here)
 
     def after_step(self) -> None:
-        for student in self.students:
+        for student in self.own_students:
             if student.distiller is not None:
                 student.distiller.after_step(student.network)
         if self.stage == TRAINING:
-            self.online.after_step(list(self.students))
+            self.online.after_step(self._spread(self.own_students))
             if self.averages is not None:
-                self.averages.follow(self._own_networks())
+                self.averages.follow(self._networks_here())
+
+    def collect(self) -> None:
+        if self.ranks.world == 1:
+            return
+        own = [] if self.ranks.first else self.here
+        for found in self.ranks.on_first({k: copied(self._kept(k)) for k in own}):
+            for k, (states, random) in found.items():
+                for part, state in zip(self._parts(k), states, strict=True):
+                    part.load_state_dict(state)
+                if random is not None:
+                    self.students[k].distiller.random.set_state(random)
+
+    def _parts(self, place: int) -> list[nn.Module]:
+        """The modules that the rank keeps up to date that trains the student of that place."""
+        averages = [] if self.averages is None else [self.averages[place]]
+        return [self.students[place], *averages, *self.online.parts(place)]
+
+    def _kept(self, place: int) -> tuple[list[dict[str, Any]], Tensor | None]:
+        """What these hold, and where the method's random stream stands."""
+        distiller = self.students[place].distiller
+        random = None if distiller is None else distiller.random.get_state()
+        return [part.state_dict() for part in self._parts(place)], random
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """Logits (B, C) by name, 'ensemble' among them if there is one, and the ensemble's weights (N,)."""
-        with autocast(self.device, self.eval_precision):
-            return fused_logits(self.names, self._own_networks(), self.online, images)
+        with autocast(self.device, self.eval_precision), self.ranks.same_batches():
+            return fused_logits(self.names, self._own_networks(), self.online, images, self.ranks)
 
     @property
     def averaged(self) -> dict[str, nn.Module]:
@@ -180,8 +215,9 @@ class Group(Task):
 
     @torch.no_grad()
     def averaged_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None]:
-        with autocast(self.device, self.eval_precision):
-            return {name: network(images).float() for name, network in self.averaged.items()}, None
+        with autocast(self.device, self.eval_precision), self.ranks.same_batches():
+            own = [network(images).float() for network in self.ranks.mine(list(self.averaged.values()))]
+            return dict(zip(self.names, self.ranks.gather(own, len(self.names)), strict=True)), None
 
     @torch.no_grad()
     def teacher_logits(self, images: Tensor) -> tuple[dict[str, Tensor], None] | None:
@@ -212,37 +248,7 @@ class Group(Task):
         found = {name: said_of(network) for name, network in self._networks().items()}
         of_networks = [f"note: {name} is {said}" for name, said in found.items() if said]
         of_students = [f"note: {student.name} {said}" for student in self.students for said in student.said]
-        return of_networks + of_students + self._larger_than_the_teacher() + self._large_tables()
-
-    def _larger_than_the_teacher(self) -> list[str]:
-        """A warning of each method that trains more weights of its own than the teacher has."""
-        found = []
-        for student in self.students:
-            if student.distiller is None or self.teacher is None:
-                continue
-            added = sum(p.numel() for p in student.distiller.parameters() if p.requires_grad)
-            has = sum(p.numel() for p in self.teacher.network.parameters())
-            if added > has:
-                flag = student.distiller.size_flag
-                found.append(
-                    f"warning: {student.plan.method} trains {added:,} parameters beside {student.name}, more "
-                    f"than the {has:,} of the teacher" + (f" ({flag} makes them fewer)" if flag else "")
-                )
-        return found
-
-    def _large_tables(self) -> list[str]:
-        """A warning of each method that keeps much beside its weights, such as a value for all pairs of
-        classes.
-        """
-        found = []
-        for student in self.students:
-            kept = sum(b.nbytes for b in student.distiller.buffers()) if student.distiller is not None else 0
-            if kept > LARGEST_TABLES:
-                found.append(
-                    f"warning: {student.plan.method} keeps {kept / 2**20:,.0f} MB of tables beside "
-                    f"{student.name}"
-                )
-        return found
+        return of_networks + of_students + warnings_of_size(list(self.students), self.teacher)
 
     def _own_networks(self) -> list[nn.Module]:
         """The networks of the students."""
@@ -252,6 +258,17 @@ class Group(Task):
         """The networks of the students by name, and the teacher's."""
         own = {student.name: student.network for student in self.students}
         return own if self.teacher is None else own | {"the teacher": self.teacher.network}
+
+    def _networks_here(self) -> list[nn.Module | None]:
+        """The same, None for those that another rank trains."""
+        return self._spread([student.network for student in self.own_students])
+
+    def _spread(self, own: Sequence[Any]) -> list[Any]:
+        """What there is for each of this rank's students, at its place among all; None at the others'."""
+        found: list[Any] = [None] * len(self.students)
+        for k, one in zip(self.here, own, strict=True):
+            found[k] = one
+        return found
 
     def generators(self) -> list[torch.Generator]:
         """The random streams that the methods draw from."""
@@ -268,24 +285,14 @@ class Group(Task):
     def _in_parallel(self) -> Iterator[tuple[Student, contextlib.AbstractContextManager]]:
         """Each student with the CUDA stream that it runs on; without streams one runs after the other."""
         if self._streams is None:
-            for student in self.students:
+            for student in self.own_students:
                 yield student, contextlib.nullcontext()
             return
         main = torch.cuda.current_stream(self.device)
-        for student, stream in zip(self.students, self._streams, strict=True):
+        for student, stream in zip(self.own_students, self._streams, strict=True):
             stream.wait_stream(main)
             yield student, torch.cuda.stream(stream)
 
     def _join(self) -> None:
         for stream in self._streams or []:
             torch.cuda.current_stream(self.device).wait_stream(stream)
-
-
-def fused_logits(
-    names: Sequence[str], networks: Sequence[nn.Module], online: OnlineMethod, images: Tensor
-) -> tuple[dict[str, Tensor], Tensor | None]:
-    """Logits (B, C) of each network by name, of what fuses them under 'ensemble', and its weights (N,)."""
-    logits = [network(images).float() for network in networks]
-    fused = online.fuse(logits, images)
-    named = dict(zip(names, logits, strict=True))
-    return (named, None) if fused is None else (named | {"ensemble": fused[0]}, fused[1])

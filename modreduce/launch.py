@@ -13,8 +13,10 @@ from dataset.data import load_data
 from engine.run import train
 from engine.run_folder import RunFolder
 from engine.settings import Settings
+from engine.silent_folder import SilentFolder
 from helper.arguments import Parser
 from helper.device import prepare
+from helper.distributed import ranks_of
 from helper.errors import UserError
 from helper.results import Results
 from modreduce.build import build_group
@@ -53,8 +55,10 @@ def launch(
     default = {name: None for name in WEIGHTS if name in values}
     if plans(arch, {**values, **default}) == planned:  # weights asked for that are the published ones
         settings = replace(settings, options={**settings.options, **default})
-    run = RunFolder(settings.place, script, *names(arch))
+    ranks = ranks_of(settings.compute, len(planned))
+    run = (RunFolder if ranks.first else SilentFolder)(settings.place, script, *names(arch))
     device, precision = prepare(settings.compute)
+    device = ranks.own_device(device)
     pictures = settings.pictures
     if file is None and pictures.unlabelled is not None:
         raise UserError(
@@ -72,12 +76,13 @@ def launch(
         run,
         settings,
         data,
-        lambda: build_group(planned, teacher, online, data, settings, device, precision),
+        lambda: build_group(planned, teacher, online, data, settings, device, precision, ranks),
         device=device,
         precision=precision,
         teacher=None if teacher is None else teacher.name,
         teacher_sha256=None if file is None else file.sha256(),
         warn_of_teacher=lambda accuracy: check_teacher(accuracy, data.num_classes),
         notes=notes,
+        ranks=ranks,
     )
     return run, results

@@ -105,7 +105,7 @@ class DiversePeers(MutualLearning):
     ):
         super().__init__(count, num_classes, **schedule)
         self.T, self.ramp_up = okddip_T, okddip_ramp_up
-        self.loss: OKDDipLoss | None = None
+        self.width, self.loss = 0, None
         self._embeddings: list[Tensor] = []
         self._fixed: tuple[list[Tensor], list[Tensor]] = ([], [])
 
@@ -119,11 +119,15 @@ class DiversePeers(MutualLearning):
                 f"--online okddip compares the peers' embeddings, whose widths differ ({found}): give all "
                 "students but the last a network of the same width, or choose another --online"
             )
-        self.loss = OKDDipLoss(next(iter(widths.values())), self.T)
+        self.width = next(iter(widths.values()))
+        self.loss = OKDDipLoss(self.width, self.T)
 
-    def observe(self, outputs: Sequence[Output]) -> None:
+    def observe(self, outputs: Sequence[Output | None]) -> None:
         """Take the peers' embeddings of this step, with gradients."""
-        self._embeddings = [precise(output.embedding) for output in outputs[:-1]]
+        *peers, leader = outputs
+        own = [precise(output.embedding) for output in peers if output is not None]
+        like = own[0] if own else leader.logits.new_empty(len(leader.logits), self.width)
+        self._embeddings = self.ranks.gather(own, len(peers), like)
 
     def peer_weight(self, epoch: int, epochs: int) -> float:
         ramp_up = self.ramp_up or max(1, PUBLISHED_RAMP_UP * epochs // PUBLISHED_EPOCHS)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from distiller_zoo.standardise import standardised
 from helper.arguments import fraction, non_negative_int, positive_float, positive_fraction
 from helper.batch import Batch, Output
+from helper.distributed import Ranks
 from modreduce.labels import LabelLoss
 from modreduce.schedule import online_weight
 
@@ -50,6 +51,7 @@ class OnlineMethod(nn.Module):
         self.learning_rate = ensemble_lr
         self.label_loss = LabelLoss()
         self.register_buffer("weight", torch.zeros(()))
+        self.ranks = Ranks()
 
     def join(self, students: Sequence["Student"]) -> None:
         """Called once with the students, before training."""
@@ -91,8 +93,11 @@ class OnlineMethod(nn.Module):
         """Set the schedule for the epoch; returns the online weight to log, None where there is none."""
         return None
 
-    def observe(self, outputs: Sequence[Output]) -> None:
-        """Take what is needed of all students' Outputs beside their logits; called before `targets`."""
+    def observe(self, outputs: Sequence[Output | None]) -> None:
+        """Take what is needed of all students' Outputs beside their logits; called before `targets`.
+
+        None for a student that another rank trains: `self.ranks.gather` has the ranks exchange tensors.
+        """
 
     def targets(self, logits: Sequence[Tensor], batch: Batch) -> list[Tensor | None]:
         """What each student is pulled towards, from all students' detached logits, N tensors (B, C)."""
@@ -114,8 +119,12 @@ class OnlineMethod(nn.Module):
         """
         return student.offline(terms)
 
-    def after_step(self, students: Sequence["Student"]) -> None:
-        """Called after the optimizer's step."""
+    def after_step(self, students: Sequence["Student | None"]) -> None:
+        """Called after the optimizer's step; None for a student that another rank trains."""
+
+    def parts(self, place: int) -> list[nn.Module]:
+        """The modules that only the rank keeps up to date that trains the student of that place."""
+        return []
 
     def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor] | None:
         """Fused logits (B, C) and each student's weight (N,) in them, averaged over the images;

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distiller_zoo import DistillKL
 from engine.averages import Averages
@@ -74,7 +74,8 @@ class PeerCollaborative(OnlineMethod):
     @torch.no_grad()
     def peer_logits(self, images: Tensor) -> list[Tensor]:
         """Logits (B, C) of every student's average."""
-        return [average(images).float() for average in self.averages]
+        logits = [average(images).float() for average in self.ranks.mine(list(self.averages))]
+        return self.ranks.gather(logits, self.count)
 
     def targets(self, logits: Sequence[Tensor], batch: Batch) -> list[list[Tensor] | None]:
         """The other students' averages' logits, for each student; they are asked only once they count."""
@@ -95,13 +96,17 @@ class PeerCollaborative(OnlineMethod):
         )
 
     @torch.no_grad()
-    def after_step(self, students: Sequence[Student]) -> None:
+    def after_step(self, students: Sequence[Student | None]) -> None:
         """Move every average towards its student."""
-        averages, current = self.averages.pairs([student.network for student in students])
+        networks = [None if student is None else student.network for student in students]
+        averages, current = self.averages.pairs(networks)
         decay = torch.clamp(1.0 - 1.0 / (self.steps + 1.0), max=self.decay)
         self.steps += 1.0
         torch._foreach_mul_(averages, decay)
         torch._foreach_add_(averages, torch._foreach_mul(current, 1.0 - decay))
+
+    def parts(self, place: int) -> list[nn.Module]:
+        return [self.averages[place]]
 
     def fuse(self, logits: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         mean = torch.stack(self.comparable(self.peer_logits(images))).mean(dim=0)

@@ -19,8 +19,7 @@ from helper.results import ENSEMBLE
 from models.checkpoint import NetworkFile
 from models.normalisation import own_normalisation
 from modreduce import ensemble_dict
-from modreduce.fused import FusedEnsemble
-from modreduce.group import fused_logits
+from modreduce.fused import FusedEnsemble, fused_logits
 from modreduce.mean import Mean
 from modreduce.online import OnlineMethod
 from reporting.per_class import PerClass, names_of_classes, write_per_class

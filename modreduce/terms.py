@@ -40,20 +40,27 @@ def logged(
     logits: Sequence[Tensor],
     batch: Batch,
     unlabelled: bool = False,
+    places: Sequence[int] | None = None,
 ) -> Logged:
     """The terms of all students side by side: loss, share of correct answers, and every named term.
 
-    unlabelled: whether images may be without a label; their share is then told too.
+    unlabelled: whether images may be without a label; their share is then told too. places: the students'
+    among all, where these are some of them.
     """
     if unlabelled:
         share = (batch.labels != UNLABELLED).float().mean()
         terms = [{**found, LABELLED: share} for found in terms]
-    own = dict.fromkeys(name for found in terms for name in found)
-    order = sorted(own, key=lambda name: {"ce": 0, "kd": 1, "online": 3}.get(name, 2))
+    places = range(len(terms)) if places is None else places
+    own: dict[str, tuple[int, int]] = {}
+    for k, found in zip(places, terms, strict=True):
+        for name in found:
+            own.setdefault(name, ({"ce": 0, "kd": 1, "online": 3}.get(name, 2), k))
+    order = sorted(own, key=lambda name: own[name][0])
     zero = losses[0].new_zeros(())
     rows = []
     for loss, found, z in zip(losses, terms, logits, strict=True):
         correct = (z.argmax(dim=1) == batch.labels).float().mean()
         values = [found[name].detach() if name in found else zero for name in order]
         rows.append(torch.stack([loss.detach(), correct, *values]))
-    return Logged(("loss", "correct", *order), torch.stack(rows))
+    keys = ((-2, 0), (-1, 0), *(own[name] for name in order))
+    return Logged(("loss", "correct", *order), torch.stack(rows), keys)

@@ -15,6 +15,7 @@ from distiller_zoo.base import Distiller, Example
 from helper.batch import Batch, Output
 from helper.device import full_precision
 from helper.errors import UserError, told_in_a_line
+from helper.randomness import random_states
 from helper.sizes import ImageSize, sides
 from models.tapped import Tapped
 from modreduce.teacher import Teacher, outputs
@@ -113,3 +114,23 @@ def check_training(
                 f"{name} gives a {type(logits).__name__} in training, as networks with further heads "
                 "do, and no logits (images, classes): turn these off in a FILE.py:FUNCTION"
             )
+
+
+@torch.no_grad()
+def refuse_draws(network: nn.Module, name: str, image_size: ImageSize) -> None:
+    """Raise UserError if a network draws random numbers in training, as dropout does.
+
+    One process draws them for all students in turn, from one stream, which ranks cannot follow.
+    """
+    place = next(network.parameters())
+    tried = copy.deepcopy(network).train()
+    noise = torch.zeros(2, 3, *sides(image_size), device=place.device, dtype=place.dtype)
+    before = random_states(place.device, [])
+    tried(noise)
+    after = random_states(place.device, [])
+    if any(before[kind] is not None and not before[kind].equal(after[kind]) for kind in ("cpu", "cuda")):
+        raise UserError(
+            f"{name} draws random numbers in training, as dropout and stochastic depth do, which ranks "
+            "cannot draw as one process would: start without torchrun, or turn these off in a "
+            "FILE.py:FUNCTION"
+        )

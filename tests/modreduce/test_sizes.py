@@ -73,7 +73,7 @@ def test_a_last_batch_of_one_picture_that_batch_norms_cannot_take_is_told():
 def test_large_tables_of_a_method_are_told_before_training(monkeypatch):
     group = group_for("wkd", *ALIKE, 32)
     assert not any("tables" in line for line in group.remarks())
-    monkeypatch.setattr("modreduce.group.LARGEST_TABLES", 100)
+    monkeypatch.setattr("modreduce.remarks.LARGEST_TABLES", 100)
     (warning,) = [line for line in group.remarks() if "tables" in line]
     assert warning == "warning: wkd keeps 0 MB of tables beside wkd"
 
