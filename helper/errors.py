@@ -93,14 +93,12 @@ def _in_ranks() -> bool:
 
 def _fail(line: str, first: bool, shared: bool, several_ranks: bool) -> NoReturn:
     """Print an error's line and exit with status 2; of several ranks' equal ones, the first's alone."""
-    together = several_ranks and _in_ranks()
     if first:
         print(f"error: {line}", file=sys.stderr, flush=True)
-    if together:
+    if several_ranks and _in_ranks() and not shared:
         from helper.distributed import tell_others  # with torch, which a wrong word should not wait for
 
-        told = tell_others(line)
-        if not (first or told or shared):
+        if not tell_others(line) and not first:
             print(f"error: rank {os.environ['RANK']}: {line}", file=sys.stderr)
     sys.exit(2)
 
