@@ -15,13 +15,6 @@ COMMAND = "train_modreduce --model_s resnet8 --epochs 2 --train_size 32 --nce_k 
 Hook = tuple[Callable, tuple]
 
 
-def undrawn() -> None:
-    """Hook: leave plots empty, which take longer than all else that these runs do."""
-    from matplotlib.figure import Figure
-
-    Figure.savefig = lambda *_, **__: None
-
-
 def as_rank(rank: int, world: int, port: int, hook: Hook | None = None) -> None:
     """Hook: be one rank of several on this machine, with a hook of its own if need be."""
     from helper import errors
@@ -30,7 +23,6 @@ def as_rank(rank: int, world: int, port: int, hook: Hook | None = None) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     original = errors.run_script
     running.run_script = lambda main: original(main, several_ranks=main.__module__ == "train_modreduce")
-    undrawn()
     if hook is not None:
         hook[0](*hook[1])
 
@@ -82,7 +74,7 @@ def run_well(runner: Runner, world: int, *words: str, **more: Any) -> None:
 
 def run_alone(runner: Runner, *words: str, command: str = COMMAND) -> None:
     """Run it in one process, and well."""
-    found = runner(command, *words, hook=undrawn)
+    found = runner(command, *words)
     assert (found.status, found.err) == (0, "")
 
 

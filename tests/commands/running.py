@@ -153,9 +153,17 @@ def _in_child(folder: Path, script: str, words: list[str], hook: Callable | None
         os.dup2(handle, stream.fileno())
     torch.set_num_threads(1)
     sys.argv = words
+    undrawn()
     if hook is not None:
         hook(*arguments)
     run_script(sys.modules[script].main)
+
+
+def undrawn() -> None:
+    """Leave plots empty, which take longer than all else that such runs do; `run` draws them."""
+    from matplotlib.figure import Figure
+
+    Figure.savefig = lambda *_, **__: None
 
 
 def count_writes(note: str) -> None:
