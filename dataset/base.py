@@ -81,6 +81,8 @@ class DataSet:
     resize: ClassVar[None] = None
     split_of_test: ClassVar[float] = 0.0
     hashed: ClassVar[None] = None
+    cache: ClassVar[None] = None
+    unlabelled: ClassVar[None] = None
 
     @property
     def image_size(self) -> ImageSize:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ import torch
 
 from dataset import is_pictures, load_dataset
 from dataset.base import DataSet, Part
-from dataset.loader import EvalLoader, TrainLoader
+from dataset.loader import EvalLoader, TrainLoader, check_batch_size
 from dataset.picture_settings import PictureSettings
 from dataset.split import hold_out, stratified_indices
 from helper.arguments import fraction, options_of, path, positive_int
@@ -114,7 +114,31 @@ def load_data(settings: DataSettings, seed: int, pictures: PictureSettings | Non
             )
         kept, held_out = hold_out(train.labels, settings.val_split, seed)
         train, validation = train.take(kept), train.take(held_out)
+    if dataset.unlabelled is not None:
+        from dataset.items import Joined
+
+        train = Joined(train, dataset.unlabelled)
     return Data(dataset, train, validation)
+
+
+def cached(data: Data, settings: DataSettings, device: torch.device) -> Data:
+    """The data with what --cache asks to be kept of its pictures; this may take as long as an epoch.
+
+    Raises UserError if that does not fit, or if an epoch of it would have no batch.
+    """
+    if data.dataset.cache is None:
+        return data
+    from dataset.cache import cache_dict
+
+    check_batch_size(settings.batch_size, len(data.train))
+    parts = {"train": data.train, "validation": data.validation, "test": data.dataset.test}
+    dataset, kept = cache_dict[data.dataset.cache](
+        data.dataset,
+        {role: part for role, part in parts.items() if part is not None},
+        device,
+        settings.data_folder,
+    )
+    return Data(replace(dataset, test=kept["test"]), kept["train"], kept.get("validation"))
 
 
 def load_test_data(

@@ -14,6 +14,7 @@ from dataset.picture_settings import PictureSettings
 from dataset.pictures import ENDINGS
 from dataset.split import hold_out
 from dataset.whole import what_is_wrong
+from helper.batch import UNLABELLED
 from helper.errors import UserError
 
 TRAIN, VALIDATION, TEST = "train", ("val", "validation", "valid"), "test"
@@ -48,6 +49,23 @@ def load_folder(folder: Path, asked: PictureSettings, val_split: float, _: str =
     if validation is not None:
         notes.append(f"{folder / splits[0]} selects the best epoch, {folder / splits[1]} is the test set")
     return picture_set("imagefolder", parts[0], test, classes, asked, validation=validation, notes=notes)
+
+
+def load_unlabelled(folder: Path, skip_broken: bool) -> Files:
+    """All pictures below a folder, in whatever folders, with the label -1; UserError as `load_folder`."""
+    if not folder.is_dir():
+        raise UserError(f"--unlabelled {folder} is no folder: name one with pictures")
+    names = sorted(pictures_below(folder))
+    if not names:
+        raise UserError(f"--unlabelled {folder} has no picture (these end in {', '.join(ENDINGS)})")
+    found = files_of(folder, names, np.full(len(names), UNLABELLED, np.int64))
+    return readable([found], [], skip_broken)[0][0]
+
+
+def files_of(folder: Path, names: Sequence[str], labels: np.ndarray) -> Files:
+    """Pictures by their paths in a folder."""
+    sizes = np.array([os.stat(folder / name).st_size for name in names], np.int64)
+    return Files(folder, np.array([os.fsencode(name) for name in names]), sizes, labels)
 
 
 def one_folder(folder: Path, asked: PictureSettings, val_split: float) -> PictureSet:
@@ -124,8 +142,7 @@ def scan(folder: Path) -> tuple[list[str], Files]:
         )
     paths = [os.path.join(name, one) for name, own in zip(classes, found, strict=True) for one in own]
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(own) for own in found])
-    sizes = np.array([os.stat(folder / path).st_size for path in paths], np.int64)
-    return classes, Files(folder, np.array([os.fsencode(path) for path in paths]), sizes, labels)
+    return classes, files_of(folder, paths, labels)
 
 
 def is_picture(name: str) -> bool:

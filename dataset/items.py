@@ -28,6 +28,33 @@ class Items(Protocol):
         """Give a hash what tells these pictures from others."""
 
 
+class Joined:
+    """The pictures of two parts, one behind the other."""
+
+    def __init__(self, first: Items, second: Items):
+        self.first, self.second = first, second
+        self.labels = np.concatenate([first.labels, second.labels])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, index: int) -> Tensor:
+        """A picture, (3, H, W) uint8, RGB, upright."""
+        place = index - len(self.first)
+        return self.first.read(index) if place < 0 else self.second.read(place)
+
+    def take(self, indices: np.ndarray) -> "Joined":
+        """The part of these pictures, those of the first part before those of the second."""
+        indices = np.asarray(indices)
+        behind = indices >= len(self.first)
+        return Joined(self.first.take(indices[~behind]), self.second.take(indices[behind] - len(self.first)))
+
+    def update(self, sha: Any) -> None:
+        """Give a hash what tells these pictures from others."""
+        self.first.update(sha)
+        self.second.update(sha)
+
+
 class Files:
     """Pictures in files below a folder.
 

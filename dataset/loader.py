@@ -213,6 +213,14 @@ def _tensor(values: np.ndarray | Tensor) -> Tensor:
     return torch.from_numpy(np.require(values, requirements=("C", "W")))
 
 
+def check_batch_size(batch_size: int, count: int) -> None:
+    """Raise UserError unless an epoch of so many images has a whole batch."""
+    if not 1 <= batch_size <= count:
+        raise UserError(
+            f"--batch_size is {batch_size}, and there are {count} training images: allowed are 1 to {count}"
+        )
+
+
 def _check_batch_size(batch_size: int) -> int:
     if batch_size < 1:
         raise UserError(f"--batch_size is {batch_size}, allowed is 1 or more, for example 64")

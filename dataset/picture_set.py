@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,10 +24,12 @@ EVALUATED_PIXELS = 1000 * 64 * 64  # at once
 class PictureSet:
     """Training and test pictures of a classification task, with the face of `dataset.base.DataSet`.
 
-    train, test, validation: their pictures; validation is None where none are set apart. augment: a name of
+    train, test, validation: their pictures; validation is None where none are set apart. unlabelled: pictures
+    whose labels are -1, on which the teacher alone teaches, or None. augment: a name of
     `dataset.transforms.augment_dict`; resize: as `dataset.pictures.for_evaluation` has it; workers: processes
     that read pictures; split_of_test: the part of the folder that became the test set, 0 where that is one of
-    its own; notes: what to say before training.
+    its own; notes: what to say before training; cache: a name of `dataset.cache.cache_dict`; cache_folder:
+    where its files are, if that was asked for.
     """
 
     name: str
@@ -42,9 +45,12 @@ class PictureSet:
     workers: int
     class_names: tuple[str, ...]
     validation: Items | None = None
+    unlabelled: Items | None = None
     split_of_test: float = 0.0
     notes: tuple[str, ...] = ()
     hashed: str = "names, sizes and labels"
+    cache: str = "none"
+    cache_folder: Path | None = None
 
     def train_loader(
         self,
@@ -73,17 +79,21 @@ class PictureSet:
 
     def eval_loader(self, part: Items, *, batch_size: int, device: torch.device) -> StreamEval:
         """The pictures of a part in order, at most as many at once as 1,000 of 64 x 64 have pixels."""
-        height, width = sides(self.image_size)
         return StreamEval(
             part,
             ForEvaluation(self.image_size, self.resize),
             size=self.image_size,
-            batch_size=min(batch_size, max(1, EVALUATED_PIXELS // (height * width))),
+            batch_size=self.evaluated_at_once(batch_size),
             device=device,
             mean=self.mean,
             std=self.std,
             workers=self.workers,
         )
+
+    def evaluated_at_once(self, asked: int) -> int:
+        """As many pictures as were asked for, at most as many as 1,000 of 64 x 64 have pixels."""
+        height, width = sides(self.image_size)
+        return min(asked, max(1, EVALUATED_PIXELS // (height * width)))
 
 
 def picture_set(
@@ -112,11 +122,23 @@ def picture_set(
         default_workers() if asked.workers is None else asked.workers,
         tuple(class_names),
         validation,
+        pictures_without_labels(asked),
         split_of_test,
         tuple(notes),
+        cache=asked.cache,
+        cache_folder=asked.cache_folder,
     )
     mean, std = normalisation_of(made, asked.normalise or "imagenet")
     return replace(made, mean=mean, std=std)
+
+
+def pictures_without_labels(asked: PictureSettings) -> Items | None:
+    """The pictures of --unlabelled."""
+    if asked.unlabelled is None:
+        return None
+    from dataset.folder import load_unlabelled
+
+    return load_unlabelled(asked.unlabelled, asked.skip_broken)
 
 
 def normalisation_of(data: PictureSet, asked: str) -> tuple[Channels, Channels]:

@@ -47,14 +47,19 @@ class PictureSettings:
         "processes that read pictures (default: the cores, at most 8)",
         {"metavar": "N"},
     ] = None
+    unlabelled: Annotated[
+        Path | None,
+        path,
+        "train on this folder's pictures too, which have no label: the teacher alone teaches",
+    ] = None
     skip_broken: Annotated[bool, "decode every picture once and leave out what cannot be read"] = False
     cache: Annotated[
         str,
         ("none", "device", "disk"),
-        "keep the pictures' middle squares as pixels on the device or on a disk; crops then come from these, "
-        "which is another distribution",
+        "keep the middle of each picture as pixels, in memory (with a GPU: in its memory, for --augment crop "
+        "and none) or in files; crops then come from these, which is another distribution",
     ] = "none"
-    cache_folder: Annotated[Path | None, path, "where --cache disk is (default: <data_folder>/cache)"] = None
+    cache_folder: Annotated[Path | None, path, "where --cache disk is (default: <data_folder>/.cache)"] = None
 
     def sized_as(self, size: ImageSize | None, resize: int | None) -> "PictureSettings":
         """The same with the size that a network was made for, if that is known and no other is asked for."""

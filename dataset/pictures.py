@@ -62,10 +62,38 @@ def for_evaluation(pixels: Tensor, size: ImageSize, resize: int | None = None) -
     The shorter side is brought to `resize` pixels (default: 256/224 of the shorter side of `size`), so that
     the whole of `size` fits, antialiased and bilinear, and the middle is cut out.
     """
+    return F.center_crop(scaled(pixels, size, resize), list(sides(size)))
+
+
+def scaled(pixels: Tensor, size: ImageSize, resize: int | None = None) -> Tensor:
+    """The whole picture from which `for_evaluation` cuts the middle."""
     height, width = sides(size)
     shorter = evaluation_resize(size) if resize is None else resize
     scale = max(shorter / min(pixels.shape[1:]), height / pixels.shape[1], width / pixels.shape[2])
     new = [max(side, round(scale * old)) for side, old in zip((height, width), pixels.shape[1:], strict=True)]
-    if new != list(pixels.shape[1:]):
-        pixels = F.resize(pixels, new, antialias=True)
-    return F.center_crop(pixels, [height, width])
+    return pixels if new == list(pixels.shape[1:]) else F.resize(pixels, new, antialias=True)
+
+
+def middle_sides(size: ImageSize, resize: int) -> tuple[int, int]:
+    """Height and width of `middle`: the most that `scaled` has of every picture."""
+    height, width = sides(size)
+    return max(height, resize), max(width, resize)
+
+
+def middle(pixels: Tensor, size: ImageSize, resize: int) -> Tensor:
+    """What a cache keeps of a picture (3, H, W) uint8: of what `scaled` makes of it, the middle.
+
+    Training crops from it, and `for_evaluation` of it is that of the whole picture, bit for bit.
+    """
+    whole, kept = scaled(pixels, size, resize), middle_sides(size, resize)
+    # each rounding of a centre may go another way: what is cut out of the cut must be where it was
+    top, left = (
+        middle_start(full, seen) - middle_start(own, seen)
+        for full, own, seen in zip(whole.shape[1:], kept, sides(size), strict=True)
+    )
+    return F.crop(whole, top, left, *kept)
+
+
+def middle_start(length: int, seen: int) -> int:
+    """Where the middle `seen` pixels of a side begin, as torchvision rounds it."""
+    return round((length - seen) / 2)

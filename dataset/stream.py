@@ -6,7 +6,7 @@ begins can change a bit.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dataset.augment import view_dict
 from dataset.items import Items
-from dataset.loader import Normalise
-from dataset.workers import leave_signals_to_the_trainer, more_than_cores, told_of_workers
+from dataset.loader import Normalise, check_batch_size
+from dataset.workers import apart_from_the_trainer, more_than_cores, start_method, told_of_workers
 from helper.batch import Batch
 from helper.errors import UserError
 from helper.randomness import derive_seed, generator
@@ -23,7 +23,7 @@ from helper.sizes import ImageSize, sides
 
 MOST_WORKERS = 8
 LARGEST_SEED = 2**62
-AHEAD = 4  # batches that each worker reads before they are asked for
+AHEAD = 2  # batches that each worker reads before they are asked for: they lie in shared memory, often 64 MB
 Transform = Callable[[Tensor], Tensor]
 Item = tuple[int, tuple[int, ...]]
 
@@ -67,11 +67,21 @@ def _collate(samples: list[list[Tensor]] | UserError) -> list[Tensor] | UserErro
     return samples if isinstance(samples, UserError) else default_collate(samples)
 
 
+class _Plan:
+    """What DataLoader takes as its batch sampler: the batches of the next pass."""
+
+    def __init__(self) -> None:
+        self.batches: Iterable[list[Item]] = ()
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        return iter(self.batches)
+
+
 class Pool:
     """The workers of a loader, which stay from one pass over the pictures to the next."""
 
     def __init__(self, reader: Reader, workers: int, pin: bool):
-        self._plan: list[list[Item]] = []
+        self._plan = _Plan()
         self.workers = workers
         with more_than_cores():
             self._loader = DataLoader(
@@ -82,13 +92,14 @@ class Pool:
                 pin_memory=pin,
                 persistent_workers=workers > 0,
                 prefetch_factor=AHEAD if workers else None,
-                worker_init_fn=leave_signals_to_the_trainer,
+                worker_init_fn=apart_from_the_trainer,
+                multiprocessing_context=start_method() if workers else None,
                 generator=torch.Generator(),  # so that starting them draws nothing from the run's own stream
             )
 
-    def batches(self, plan: list[list[Item]]) -> Iterator[list[Tensor]]:
+    def batches(self, plan: Iterable[list[Item]]) -> Iterator[list[Tensor]]:
         """For each batch of a plan its pictures; UserError if one cannot be read, or a worker is gone."""
-        self._plan[:] = plan
+        self._plan.batches = plan
         with told_of_workers(self.workers):
             with more_than_cores():
                 batches = iter(self._loader)
@@ -127,12 +138,7 @@ class StreamLoader:
         workers: int = 0,
     ):
         self.n_data, self.batch_size = len(items), batch_size
-        if not 1 <= batch_size <= self.n_data:
-            raise UserError(
-                f"--batch_size is {batch_size}, and there are {self.n_data} training images: allowed are 1 "
-                "to "
-                f"{self.n_data}"
-            )
+        check_batch_size(batch_size, self.n_data)
         self.device = torch.device(device)
         self.seed, self.drop_last, self.size = seed, drop_last, sides(size)
         self.views = {name: view_dict[name] for name in views}
@@ -166,9 +172,9 @@ class StreamLoader:
             slice(first, min(first + self.batch_size, stop))
             for first in range(start * self.batch_size, stop, self.batch_size)
         ]
-        plan = [
+        plan = (
             list(zip(order[part].tolist(), map(tuple, seeds[part].tolist()), strict=True)) for part in places
-        ]
+        )
         for part, pixels in zip(places, self._pool.batches(plan), strict=True):
             own, *further = (as_rows(one, self.device) for one in pixels)
             indices = order[part].to(self.device, non_blocking=True)
@@ -218,7 +224,8 @@ class StreamEval:
 
     def pixels(self) -> Iterator[Tensor]:
         """The pictures (B, 3, H, W) uint8, on the CPU."""
-        everything = [(index, (0,)) for index in range(self.n_data)]
-        plan = [everything[i : i + self.batch_size] for i in range(0, self.n_data, self.batch_size)]
+        everything = range(self.n_data)
+        begins = range(0, self.n_data, self.batch_size)
+        plan = ([(index, (0,)) for index in everything[i : i + self.batch_size]] for i in begins)
         for (pixels,) in self._pool.batches(plan):
             yield pixels

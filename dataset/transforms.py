@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torchvision.transforms import v2
 
-from dataset.pictures import for_evaluation
+from dataset.pictures import for_evaluation, middle
 from helper.sizes import ImageSize, sides
 
 PADDING_SHARE = 1 / 8  # 4 of 32 pixels, as the field has it for CIFAR
@@ -20,6 +20,17 @@ class ForEvaluation:
     def __call__(self, pixels: Tensor) -> Tensor:
         """(3, h, w) uint8 to (3, H, W)."""
         return for_evaluation(pixels, self.size, self.resize)
+
+
+class ForCache:
+    """`dataset.pictures.middle` as a transform that workers can be sent."""
+
+    def __init__(self, size: ImageSize, resize: int):
+        self.size, self.resize = size, resize
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(3, h, w) uint8 to (3, H, W)."""
+        return middle(pixels, self.size, self.resize)
 
 
 def crop(size: ImageSize, flip: bool) -> Callable[[Tensor], Tensor]:

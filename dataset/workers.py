@@ -1,23 +1,25 @@
 """How the processes that read pictures live beside the one that trains."""
 
-import signal
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from helper.errors import UserError, is_out_of_memory, one_line
 
-LEFT_TO_THE_TRAINER = ("SIGINT", "SIGTERM", "SIGHUP")
 
-
-def leave_signals_to_the_trainer(worker: int) -> None:
-    """Go on reading when the whole group of processes is asked to stop: the trainer finishes its step first.
-
-    A worker ends once the trainer is gone, or says so.
+def apart_from_the_trainer(worker: int) -> None:
+    """Put a worker into a group of processes of its own: what the terminal or a scheduler says to the run's
+    group reaches the trainer alone, which finishes its step and then ends its workers.
     """
-    for name in LEFT_TO_THE_TRAINER:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+
+
+def start_method() -> str | None:
+    """Workers are forked on Linux, at once and with all that they need, and start as is usual elsewhere."""
+    return "fork" if sys.platform == "linux" else None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dataset.data import Data, eval_loaders, train_loader
+from dataset.data import Data, cached, eval_loaders, train_loader
 from engine.evaluation import Classes, evaluate
 from engine.facts import facts_of
 from engine.measured import Loaders, per_class_of
@@ -48,7 +48,7 @@ def train(
     the same settings is only shown; one with fewer epochs goes on if those it has are those of the longer
     run. make_task: builds what is trained, asked only if there is something to train; teacher: the name of
     its network; warn_of_teacher: what to say of a teacher with that accuracy in percent; notes: what to say
-    before training.
+    before training, beside the data set's own.
     """
     require_plots()
     resolved = {"precision": precision, "eval_precision": settings.compute.eval_precision}
@@ -77,6 +77,7 @@ def train(
         kept["taps"] = taps
         if before is not None and before.get("taps") != taps:
             refuse_differences(run, {"taps": (before.get("taps"), taps)})
+    data = cached(data, settings.data, device)
     loaders = Loaders(
         train_loader(data, settings.data, settings.recipe.seed, device, task.fixed_batch, task.views),
         *eval_loaders(data, settings.data, device),
@@ -103,7 +104,7 @@ def train(
         images = f"{loaders.train.n_data} images, {settings.recipe.epochs} epochs"
         how = f"{precision}, evaluated in {settings.compute.eval_precision}"
         run.log(f"{run.path}: {images}, {device_name(device)}, {how}{going_on(trainer.progress)}")
-        for line in (*(f"note: {note}" for note in notes), *task.remarks()):
+        for line in (*(f"note: {note}" for note in (*data.dataset.notes, *notes)), *task.remarks()):
             run.log(line)
         by_teacher = Classes()
         score = teacher_score(task, teacher, loaders, by_teacher)

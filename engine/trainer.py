@@ -164,13 +164,14 @@ class Trainer:
         """The steps of an epoch, from where it was left."""
         self.task.train()
         done, total = self.progress.step, len(self.loaders.train)
-        bar = tqdm(total=total, initial=done, desc=title, unit="step", leave=False, disable=None)
-        with bar:
+        size, images = self.loaders.train.batch_size, self.loaders.train.n_data
+        counts = {"total": min(total * size, images), "initial": done * size, "unit": " images"}
+        with tqdm(desc=title, leave=False, disable=None, **counts) as bar:
             for batch in self.loaders.train.epoch(epoch, start=done):
                 self.meters.add(self.step(batch), len(batch.labels))
                 done += 1
                 self.progress.step = done
-                bar.update()
+                bar.update(len(batch.labels))
                 if (means := self.meters.now_and_then()) is not None:
                     self._check_finite(means)
                     bar.set_postfix_str(brief(self.task.names, means))

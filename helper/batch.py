@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+UNLABELLED = -1  # the label of an image without one
 NO_VIEWS: Mapping = MappingProxyType({})
 
 
 class Batch(NamedTuple):
     """A mini-batch on the training device.
 
-    images: (B, 3, H, W) float, normalised; labels: (B,) int64; indices: (B,) int64 into the training set;
-    views: further views (B, 3, H, W) of the same images, by name.
+    images: (B, 3, H, W) float, normalised; labels: (B,) int64, UNLABELLED for an image without one; indices:
+    (B,) int64 into the training set; views: further views (B, 3, H, W) of the same images, by name.
     """
 
     images: Tensor

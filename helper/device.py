@@ -114,6 +114,17 @@ def autocast_like(x: torch.Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=x.dtype == torch.bfloat16)
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be had on the device, None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+
+
 def device_name(device: torch.device) -> str:
     """What the device calls itself, with the number of threads on a CPU."""
     if device.type == "cuda":

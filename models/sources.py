@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from helper.errors import UserError, one_line, told_in_a_line
 from helper.packages import INSTALL
-from helper.sizes import ImageSize, shown, sides
+from helper.sizes import ImageSize, shown, sides, size_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,7 +65,27 @@ def _build_timm(name: str, num_classes: int, image_size: ImageSize) -> "nn.Modul
     given = timm.get_pretrained_cfg(name)
     if given is not None and given.fixed_input_size:
         settings["img_size"] = image_size if isinstance(image_size, int) else sides(image_size)
-    return timm.create_model(name, pretrained=False, **settings)
+    network = timm.create_model(name, pretrained=False, **settings)
+    _refuse_cut_patches(name, getattr(network, "patch_embed", None), image_size)
+    return network
+
+
+def _refuse_cut_patches(name: str, embedding: Any, image_size: ImageSize) -> None:
+    """Raise UserError where the patches do not cover the picture, whose rest timm would leave out unsaid."""
+    if not isinstance(embedding, _timm().layers.PatchEmbed) or embedding.dynamic_img_pad:
+        return
+    patch = embedding.patch_size
+    if any(side % own for side, own in zip(sides(image_size), patch, strict=True)):
+        instead = size_of(*map(_nearest, sides(image_size), patch))
+        raise UserError(
+            f"timm:{name} sees patches of {patch[0]} x {patch[1]} pixels, and images of {shown(image_size)} "
+            f"are no multiple of that: choose another --image_size, like {instead}"
+        )
+
+
+def _nearest(side: int, patch: int) -> int:
+    """The multiple of a patch that is nearest to a side."""
+    return max(1, round(side / patch)) * patch
 
 
 def _torchvision_names() -> list[str]:

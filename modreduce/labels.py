@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-UNLABELLED = -1
+from helper.batch import UNLABELLED
 
 
 class LabelLoss(nn.Module):

@@ -56,6 +56,12 @@ def launch(
     run = RunFolder(settings.place, script, *names(arch))
     device, precision = prepare(settings.compute)
     pictures = settings.pictures
+    if file is None and pictures.unlabelled is not None:
+        raise UserError(
+            f"--unlabelled {pictures.unlabelled}: nobody teaches on pictures without labels here: leave it "
+            "out, or "
+            "name a teacher"
+        )
     if file is not None and is_pictures(settings.data.dataset):
         pictures = pictures.sized_as(file.record.image_size, file.record.resize)
     data = load_data(settings.data, settings.recipe.seed, pictures)
@@ -72,6 +78,6 @@ def launch(
         teacher=None if teacher is None else teacher.name,
         teacher_sha256=None if file is None else file.sha256(),
         warn_of_teacher=lambda accuracy: check_teacher(accuracy, data.num_classes),
-        notes=(*data.dataset.notes, *notes),
+        notes=notes,
     )
     return run, results

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from distiller_zoo.base import Terms
 from engine.task import LABELLED, Logged
-from helper.batch import Batch
-from modreduce.labels import UNLABELLED
+from helper.batch import UNLABELLED, Batch
 
 OTHER_TERMS = ("ce", "kd", "online")
 TAKEN = {*OTHER_TERMS, "loss", "correct", LABELLED}

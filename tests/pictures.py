@@ -42,8 +42,8 @@ def write_digits(folder: Path, count: int = 104, test: int = 40) -> None:
 
 
 def write_bad_folders() -> None:
-    """In the current folder: pictures/<what is wrong with it>."""
-    root = Path("pictures")
+    """In the current folder: folders/<what is wrong with it>."""
+    root = Path("folders")
     write_splits(root / "good")
     write_classes(root / "only_train" / "train")
     write_classes(root / "only_val" / "val")

@@ -25,6 +25,7 @@ from modreduce import ensemble_dict
 from scripts.fetch_teachers import TEACHERS
 from tests.commands import bad_materials
 from tests.commands.bad_cases import CASES, RUN, USUAL
+from tests.pictures import write_bad_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +41,7 @@ def folder(tmp_path_factory) -> Path:
         bad_materials.make_data_sets()
         bad_materials.make_run_folders()
         bad_materials.make_configs()
+        write_bad_folders()
         bad_materials.make_pictures()
     finally:
         os.chdir(before)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.data import DataSettings
 from dataset.npz import load_npz
 from engine.facts import record_of_data
 from helper.checkpoint import read_checkpoint, write_checkpoint
@@ -262,7 +261,7 @@ def test_figures_show_networks_with_their_own_normalisation_too(place, capsys):
 
     seen = []
     for data in ("data.npz", "brighter.npz"):
-        settings = DataSettings(dataset="npz", data_folder=place / data)
+        settings = {"dataset": "npz", "data_folder": place / data}
         paths = [place / "teacher.pth", place / STUDENTS[0]]
         seen.append(look_at_networks(paths, None, settings, Compute(device="cpu"), None, None))
     for one, other in zip(*seen, strict=True):

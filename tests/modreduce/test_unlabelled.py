@@ -13,10 +13,11 @@ from engine.meters import Meters
 from engine.optimizer import make_optimizer
 from engine.step import Step
 from engine.task import Logged
+from helper.batch import UNLABELLED
 from helper.errors import UserError
 from modreduce import ensemble_dict
 from modreduce.group import Group
-from modreduce.labels import UNLABELLED, LabelLoss, balanced_weights
+from modreduce.labels import LabelLoss, balanced_weights
 from tests.golden.formula import tensor
 from tests.modreduce.groups import RECIPE, group_of, logged_values
 
