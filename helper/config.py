@@ -10,6 +10,7 @@ from helper.errors import UserError
 from helper.results import read_json
 
 LONGEST_SHOWN = 60
+FOUND = ("resolved", "taps")  # what a run's settings came to, beside the parts that hold its flags
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def read_config(path: Path) -> dict[str, Any]:
     settings = content.get("settings")
     if not isinstance(settings, Mapping):
         return dict(content)
-    parts = {name: part for name, part in settings.items() if name != "resolved"}
+    parts = {name: part for name, part in settings.items() if name not in FOUND}
     if not all(isinstance(part, Mapping) for part in parts.values()):
         raise UserError(
             f"{path} is of a run of version 0.1, which is not read: write the flags of its 'command' instead"

@@ -19,6 +19,7 @@ RUNS = {
     "group": "train_modreduce.py --path_t teacher.pth --model_s resnet8 vgg8 --distill kd rkd --beta 0 0.5 "
     "--multiplier 2 --val_split 0.25 --save_every 0 --online one",
     "peers": "train_modreduce.py --path_t none --model_s resnet8 resnet8 --online dml --schedule cosine",
+    "other code": "train_teacher.py --model torchvision:shufflenet_v2_x0_5 --small_stem",
 }
 PARSERS = {"train_teacher": train_teacher, "train_student": train_student, "train_modreduce": train_modreduce}
 STUDENT = {"path_t": "T.pth", "model_s": "resnet8", "distill": "kd"}
