@@ -1,7 +1,5 @@
 """Parts of a data set of whose pictures the middles are kept as pixels."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,7 @@ from dataset.pictures import middle_sides
 from dataset.stream import Pool, Reader
 from dataset.transforms import ForCache
 from helper.errors import UserError, one_line
-from helper.files import flush_folder
+from helper.files import whole_file
 from helper.sizes import ImageSize
 
 AT_ONCE = 32  # pictures that a worker hands over together
@@ -116,29 +114,18 @@ def write_middles(items: Items, size: ImageSize, resize: int, workers: int, what
     Raises UserError where a picture cannot be read, or the file not be written. Whoever writes the same file
     meanwhile writes the same bytes.
     """
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         # in order, and not by a map of the file: a disk that is full then is an error, and not the end
-        with os.fdopen(handle, "wb") as file:
+        with whole_file(path) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape_of(items, size, resize)}
             np.lib.format.write_array_header_1_0(file, header)
             for _, middles in read_middles(items, size, resize, workers, what):
                 file.write(middles.contiguous().numpy())
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
-        flush_folder(path.parent)
     except OSError as error:
         raise UserError(
             f"--cache disk cannot write {path} ({one_line(error.strerror or error)}): free the disk or mend "
             "the permissions, name another --cache_folder, or leave --cache out"
         ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def check_middles(path: Path, shape: tuple[int, ...]) -> None:

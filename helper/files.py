@@ -21,6 +21,27 @@ def folder_name(name: str) -> str:
     return name.replace("/", "-").replace(":", "-")
 
 
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to be written beside the path under a temporary name, which gets its name once all of it is on
+    the disk; after an error nothing of it stays behind. Raises OSError where it cannot be written.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+        flush_folder(path.parent)
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file under a temporary name, flush it to the disk, then give it its name.
 
@@ -29,27 +50,15 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """
     if isinstance(content, str):
         content = content.encode()
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with whole_file(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
-        flush_folder(path.parent)
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {one_line(error.strerror or error)}; what stood there before is whole: "
             "free the disk or mend the permissions, then repeat the command (a training run: with --resume)"
         ) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
 
 
 def hard_link(path: Path, other: Path) -> None:

@@ -258,7 +258,7 @@ def test_a_disk_that_is_full_leaves_nothing(folder: Path, monkeypatch) -> None:
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("dataset.cached.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     said = refusal(*asked_of(folder, cache="disk"))
     assert "--cache disk cannot write" in said and "No space left on device" in said
     assert not list((folder / ".cache").iterdir())
